@@ -1,0 +1,86 @@
+"""The `delta` format: JSON deltas that count themselves, closed by OpenAI's `[DONE]`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tailrace.dialects.base import json_bytes
+from tailrace.dialects.own import OwnDialect, OwnEncoder, tool_call_json, usage_json
+from tailrace.events import (
+    Event,
+    Failed,
+    Finished,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    UsageReported,
+)
+
+
+class DeltaEncoder(OwnEncoder):
+    """`chunk_index` counts text deltas from 1; joined ones carry the last one's index and the sum of their tokens."""
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__(stream_id)
+        self._model = ""
+        self._model_json = b'""'
+        self._chunks = 0
+        self._usage = UsageReported()
+
+    def encode(self, seq: int, event: Event, count: int = 1) -> bytes:
+        if type(event) is not TextDelta:
+            return self._encode_rare(seq, event)
+        self._chunks += count
+        return b'%b%d\nevent: message\ndata: {"delta":%b,"tokens":%d,"model":%b,"chunk_index":%d,"done":false}\n\n' % (
+            self._id,
+            seq,
+            json_bytes(event.text),
+            count,
+            self._model_json,
+            self._chunks,
+        )
+
+    def _encode_rare(self, seq: int, event: Event) -> bytes:
+        match event:
+            case Started(model=model):
+                self._model, self._model_json = model, json_bytes(model)
+                return b""
+            case RefusalDelta(text=text):
+                return self.encode(seq, TextDelta(text=text))
+            case ReasoningDelta(text=text):
+                return self._frame(seq, json_bytes({"delta": "", "reasoning": text, "done": False}), b"reasoning")
+            case ToolCallStarted() | ToolCallDelta():
+                piece = {"delta": "", "tool_call": tool_call_json(event), "done": False}
+                return self._frame(seq, json_bytes(piece), b"tool_call")
+            case UsageReported():
+                self._usage = event
+                return b""
+            case Finished():
+                return self._frame(f"{seq}.1", json_bytes(self._finish(event)), b"message") + self._frame(
+                    seq, b"[DONE]", b"message"
+                )
+            case Failed():
+                return self._frame(seq, json_bytes(self._failure(event)), b"error")
+            case _:
+                return b""
+
+    def _finish(self, event: Finished) -> dict[str, Any]:
+        return {
+            "delta": "",
+            "tokens": 0,
+            "total_tokens": self._usage.output_tokens,
+            "total_chunks": self._chunks,
+            "model": self._model,
+            "finish_reason": event.reason,
+            "usage": usage_json(self._usage),
+            "done": True,
+        }
+
+    def _failure(self, event: Failed) -> dict[str, Any]:
+        return {"message": event.message, "code": event.code, "partial": self._chunks > 0, "done": True}
+
+
+DELTA = OwnDialect("delta", DeltaEncoder)

@@ -1,0 +1,141 @@
+"""What happens while an answer is made: the events that every part of tailrace speaks.
+
+A provider turns an upstream's bytes into events, a stream log keeps them in order, a dialect turns
+them into a client's bytes. `Finished` and `Failed` are terminal: a log holds exactly one of them, as
+its last entry, and the meter's `UsageReported` right before it. `Started` comes with the first content.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
+UsageSource: TypeAlias = Literal["reported", "counted", "estimated"]
+
+
+class _Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type"):
+    pass
+
+
+class Started(_Event, frozen=True, kw_only=True, tag="started"):
+    """The upstream began to answer.
+
+    `model` is the name the upstream gave, else the one it was asked for; `created_at` is Unix time in seconds.
+    """
+
+    model: str
+    created_at: float
+
+
+class TextDelta(_Event, frozen=True, kw_only=True, tag="text"):
+    """A piece of the answer's text, for the choice with index `choice`."""
+
+    text: str
+    choice: int = 0
+
+
+class ReasoningDelta(_Event, frozen=True, kw_only=True, tag="reasoning"):
+    """A piece of the model's reasoning; `signature` is the vendor's proof of a finished block, if any."""
+
+    text: str
+    signature: str | None = None
+    choice: int = 0
+
+
+class RefusalDelta(_Event, frozen=True, kw_only=True, tag="refusal"):
+    """A piece of the model's own words of refusal."""
+
+    text: str
+    choice: int = 0
+
+
+class ToolCallStarted(_Event, frozen=True, kw_only=True, tag="tool_call"):
+    """The model began to call the tool `name`; `call` counts the answer's tool calls from 0."""
+
+    call: int
+    id: str
+    name: str
+    choice: int = 0
+
+
+class ToolCallDelta(_Event, frozen=True, kw_only=True, tag="tool_call_delta"):
+    """A piece of the JSON text of the arguments of tool call number `call`."""
+
+    call: int
+    arguments: str
+    choice: int = 0
+
+
+class UsageReported(_Event, frozen=True, kw_only=True, tag="usage"):
+    """How many tokens went in and came out so far; None where nothing is known.
+
+    `output_tokens` includes `reasoning_tokens`, `input_tokens` includes `cached_input_tokens`. From a provider
+    it holds what the upstream said last; in a log it is the meter's final word, with every count filled in.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    source: UsageSource = "reported"
+
+
+class Opaque(_Event, frozen=True, kw_only=True, tag="opaque"):
+    """Something of the upstream's that has no event of its own; `json` is its JSON text, unchanged."""
+
+    kind: str
+    json: str
+    choice: int = 0
+
+
+class Finished(_Event, frozen=True, kw_only=True, tag="finished"):
+    """The answer is whole. Times are milliseconds since the request came in.
+
+    `native` is the upstream's own word for the reason, `stop_sequence` the one that was met, if it said so.
+    """
+
+    reason: FinishReason
+    ttft_ms: float | None = None
+    duration_ms: float = 0.0
+    native: str | None = None
+    stop_sequence: str | None = None
+
+
+class Failed(_Event, frozen=True, kw_only=True, tag="failed"):
+    """The answer is not whole and will not be; `code` is one of `tailrace.errors.FailureCode`.
+
+    `status` is the HTTP status for a client that has received nothing yet, `retry_after` in seconds.
+    """
+
+    code: str
+    message: str
+    retryable: bool = False
+    status: int = 502
+    retry_after: float | None = None
+
+
+Event: TypeAlias = (
+    Started
+    | TextDelta
+    | ReasoningDelta
+    | RefusalDelta
+    | ToolCallStarted
+    | ToolCallDelta
+    | UsageReported
+    | Opaque
+    | Finished
+    | Failed
+)
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One event in its place: `seq` counts a log's entries from 1.
+
+    `count` is how many neighbouring text entries were joined into this one, whose last `seq` it carries.
+    """
+
+    seq: int
+    event: Event
+    count: int = 1

@@ -1,0 +1,141 @@
+"""Counts what one generation uses, while it runs and in the end, and says how sure it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from tailrace import tokens
+from tailrace.errors import StreamError
+from tailrace.events import (
+    Event,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    UsageReported,
+    UsageSource,
+)
+from tailrace.requests import ChatRequest
+
+_INLINE_BYTES: Final = 8 << 10
+"""Above this much text the tokenizer runs in a thread, so that it holds nobody up."""
+
+_SURENESS: Final[tuple[UsageSource, ...]] = ("estimated", "counted", "reported")
+
+
+class Meter:
+    """Reads along with one generation.
+
+    `fold` is paid once for each socket read. While the answer runs, `deltas` is the count of what came so far
+    (upstreams send about one token in each delta); `settle` replaces it with the upstream's own figures, or with a
+    tokenizer's.
+    """
+
+    __slots__ = ("_max_bytes", "_reported", "_request", "bytes", "deltas")
+
+    def __init__(self, request: ChatRequest, *, max_bytes: int) -> None:
+        self._request = request
+        self._max_bytes = max_bytes
+        self._reported: UsageReported | None = None
+        self.deltas = 0
+        self.bytes = 0
+
+    def fold(self, events: list[Event]) -> list[Event]:
+        """Count the events and give back those that belong in the log: usage stays here until the end.
+
+        Raises StreamError("too_long") once the answer's bytes pass the cap.
+        """
+        kept = events
+        for event in events:
+            if type(event) is TextDelta:
+                self._count(event.text)
+            elif isinstance(event, UsageReported):
+                self._reported = _merge(self._reported, event)
+                kept = [other for other in events if not isinstance(other, UsageReported)]
+            elif (piece := _generated(event)) is not None:
+                self._count(piece)
+        return kept
+
+    def _count(self, piece: str) -> None:
+        self.deltas += 1
+        self.bytes += len(piece) if piece.isascii() else len(piece.encode("utf-8", "replace"))
+        if self.bytes > self._max_bytes:
+            raise StreamError("too_long", f"the answer is longer than the {self._max_bytes} bytes allowed")
+
+    async def settle(self, answer: Iterable[Event], *, whole: bool) -> UsageReported:
+        """The final figures: what the upstream reported, else counted, else estimated.
+
+        `answer` is the log's events. The label is that of the less sure of the two main figures. Of an answer that
+        is not whole the upstream's last word may be old (Anthropic opens with one output token): the count holds
+        where it is higher.
+        """
+        said = self._reported or UsageReported()
+        if whole and said.input_tokens is not None and said.output_tokens is not None:
+            return said
+        generated = "".join(piece for event in answer if (piece := _generated(event)) is not None)
+        if self.bytes + _request_bytes(self._request) > _INLINE_BYTES:
+            return await asyncio.to_thread(_complete, said, self._request, generated, whole)
+        return _complete(said, self._request, generated, whole)
+
+
+def _merge(earlier: UsageReported | None, later: UsageReported) -> UsageReported:
+    if earlier is None:
+        return later
+    return UsageReported(
+        input_tokens=_newer(later.input_tokens, earlier.input_tokens),
+        output_tokens=_newer(later.output_tokens, earlier.output_tokens),
+        reasoning_tokens=_newer(later.reasoning_tokens, earlier.reasoning_tokens),
+        cached_input_tokens=_newer(later.cached_input_tokens, earlier.cached_input_tokens),
+        source=later.source,
+    )
+
+
+def _newer(later: int | None, earlier: int | None) -> int | None:
+    return earlier if later is None else later
+
+
+def _complete(said: UsageReported, request: ChatRequest, generated: str, whole: bool) -> UsageReported:
+    answered, answered_source = _output(said, request.model, generated, whole)
+    asked, asked_source = _input(said, request) if request.messages else (None, answered_source)
+    return UsageReported(
+        input_tokens=asked,
+        output_tokens=answered,
+        reasoning_tokens=said.reasoning_tokens,
+        cached_input_tokens=said.cached_input_tokens,
+        source=min(asked_source, answered_source, key=_SURENESS.index),
+    )
+
+
+def _input(said: UsageReported, request: ChatRequest) -> tuple[int, UsageSource]:
+    if said.input_tokens is not None:
+        return said.input_tokens, said.source
+    return tokens.count_request(request, request.model)
+
+
+def _output(said: UsageReported, model: str, generated: str, whole: bool) -> tuple[int, UsageSource]:
+    if whole and said.output_tokens is not None:
+        return said.output_tokens, said.source
+    counted, source = tokens.count(generated, model)
+    if said.output_tokens is not None and said.output_tokens >= counted:
+        return said.output_tokens, said.source
+    return counted, source
+
+
+def _generated(event: Event) -> str | None:
+    """What of the event the model generated, None where it is no such event."""
+    match event:
+        case TextDelta(text=piece) | ReasoningDelta(text=piece) | RefusalDelta(text=piece):
+            return piece
+        case ToolCallDelta(arguments=piece):
+            return piece
+        case ToolCallStarted(name=name):
+            return name
+        case _:
+            return None
+
+
+def _request_bytes(request: ChatRequest) -> int:
+    return sum(len(message.text) for message in request.messages)

@@ -1,0 +1,187 @@
+"""What the providers that speak HTTP share: one exchange, from the request's body to the answer's end."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
+
+from tailrace.errors import UpstreamError, WireError
+from tailrace.providers.answers import AnswerReader
+from tailrace.providers.base import Finish, Provider, Sink
+from tailrace.providers.framing import BodyFraming, EventFraming, Framing
+from tailrace.providers.payloads import parse_loosely
+from tailrace.providers.refusals import MAX_REFUSAL, mask, refuse
+from tailrace.providers.transport import Reply, check_headers, create_transport
+from tailrace.requests import ChatRequest
+
+EVENT_STREAM: Final = "text/event-stream"
+JSON: Final = "application/json"
+
+
+class HttpProvider(Provider):
+    """A provider that asks with one POST and reads events out of the answer's body.
+
+    `headers` are added to every request and take the place of its own of the same name. The key, and what `headers`
+    hold, never leave in an error's message. Raises ValueError for a base URL, proxy or header that can't be used.
+    """
+
+    _chat_path: ClassVar[str]
+    _models_path: ClassVar[str]
+    _accept: ClassVar[str] = EVENT_STREAM
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        base_url: str,
+        api_key: str | None = None,
+        default_model: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        connect_s: float = 10.0,
+        proxy: str | None = None,
+        ca_file: str | None = None,
+    ) -> None:
+        self.name = name
+        self.default_model = default_model
+        self._transport = create_transport(base_url, connect_s=connect_s, proxy=proxy, ca_file=ca_file)
+        self._host = urlsplit(base_url).hostname or ""
+        self._headers = _override(self._own_headers(api_key), headers)
+        check_headers(self._headers)
+        self._secrets = [value for value in (api_key, *headers.values()) if value]
+
+    async def open(self) -> None:
+        await self._transport.open()
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    async def run(self, request: ChatRequest, sink: Sink) -> Finish:
+        """As the contract says.
+
+        Raises RequestError too: the request asks for what this format can't say, so it is refused, never thinned out.
+        """
+        body = self._write(request)
+        answer = _Answer(sink, lambda headers: self._choose_reader(headers, request.model))
+        try:
+            await self._ask(body, answer)
+            return answer.finish()
+        except UpstreamError as error:
+            raise self._sign(error) from None
+
+    async def models(self) -> list[str]:
+        try:
+            reply = await self._transport.fetch("GET", self._models_path, headers=self._headers)
+            return self._read_models(_parse_reply(reply))
+        except UpstreamError as error:
+            raise self._sign(error) from None
+
+    @abstractmethod
+    def _own_headers(self, api_key: str | None) -> dict[str, str]:
+        """The headers that this format asks of every request."""
+
+    @abstractmethod
+    def _write(self, request: ChatRequest) -> bytes:
+        """The request's body. Raises RequestError for what the upstream can't do."""
+
+    @abstractmethod
+    def _reader(self, framing: Framing, *, model: str, now: float) -> AnswerReader:
+        """A reader for one answer."""
+
+    @abstractmethod
+    def _read_models(self, listing: Any) -> list[str]:
+        """The names in the parsed answer to the question for models."""
+
+    def _choose_framing(self, media_type: str) -> Framing | None:
+        """How a body of this type is cut, None if it is none that may come. An answer without a type is a stream."""
+        if media_type in {EVENT_STREAM, ""}:
+            return EventFraming()
+        return BodyFraming() if media_type == JSON else None
+
+    def _choose_reader(self, headers: Mapping[str, str], model: str) -> AnswerReader:
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        framing = self._choose_framing(media_type)
+        if framing is None:
+            raise UpstreamError("upstream_invalid", f"answered with {media_type} where {self._accept} was asked for")
+        return self._reader(framing, model=model, now=time.time())
+
+    async def _ask(self, body: bytes, answer: _Answer) -> None:
+        headers = _override({"content-type": JSON, "accept": self._accept}, self._headers)
+        try:
+            await self._transport.exchange("POST", self._chat_path, headers=headers, body=body, receiver=answer)
+        except UpstreamError as error:
+            # Servers are seen to drop the connection instead of ending the body: it was whole if they said so before.
+            if error.code != "upstream_cut" or not answer.complete:
+                raise
+
+    def _sign(self, error: UpstreamError) -> UpstreamError:
+        return UpstreamError(
+            error.code,
+            f"{self.name}: {mask(error.message, self._secrets)}",
+            status=error.status,
+            retry_after=error.retry_after,
+            retryable=error.retryable,
+        )
+
+
+class _Answer:
+    """Receives one answer: events for the sink, or the body of a refusal."""
+
+    def __init__(self, sink: Sink, choose_reader: Callable[[Mapping[str, str]], AnswerReader]) -> None:
+        self._sink = sink
+        self._choose_reader = choose_reader
+        self._reader: AnswerReader | None = None
+        self._status = 0
+        self._headers: Mapping[str, str] = {}
+        self._refusal = bytearray()
+
+    def response_started(self, status: int, headers: Mapping[str, str]) -> None:
+        self._status, self._headers = status, headers
+        if 200 <= status < 300:
+            self._reader = self._choose_reader(headers)
+
+    def body_received(self, data: bytes) -> bool:
+        reader = self._reader
+        if reader is None:
+            self._refusal += data
+            return len(self._refusal) >= MAX_REFUSAL
+        self._sink(reader.feed(data))
+        return reader.done
+
+    @property
+    def complete(self) -> bool:
+        """Whether what came is all that matters, even if the body never ended."""
+        return self._reader.complete if self._reader else self._status > 0
+
+    def finish(self) -> Finish:
+        """The body has ended. Raises UpstreamError for a refusal or a broken answer."""
+        if self._reader is None:
+            raise refuse(self._status, self._headers, bytes(self._refusal[:MAX_REFUSAL]))
+        if events := self._reader.flush():
+            self._sink(events)
+        return self._reader.finish()
+
+
+def names_in(listing: Any, key: str, name: str) -> list[str]:
+    """The names in a list of objects under `key`. Raises UpstreamError where there is no such list."""
+    items = listing.get(key) if isinstance(listing, dict) else None
+    if not isinstance(items, list):
+        raise UpstreamError("upstream_invalid", f"answered the question for models without a list under {key!r}")
+    return [item[name] for item in items if isinstance(item, dict) and isinstance(item.get(name), str)]
+
+
+def _parse_reply(reply: Reply) -> Any:
+    if reply.status != 200:
+        raise refuse(reply.status, reply.headers, reply.body[:MAX_REFUSAL])
+    try:
+        return parse_loosely(reply.body)
+    except WireError as error:
+        raise UpstreamError("upstream_invalid", str(error)) from None
+
+
+def _override(own: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+    taken = {name.lower() for name in added}
+    return {**{name: value for name, value in own.items() if name not in taken}, **added}

@@ -1,0 +1,51 @@
+"""A viewer for Python code: follow a log as an async iterator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from tailrace.events import Event
+from tailrace.streamlog.base import StreamLog
+
+_PAGE: Final = 512
+
+
+class _Waiter:
+    """Turns `wake` into something that can be awaited."""
+
+    def __init__(self) -> None:
+        self._more = asyncio.Event()
+
+    def wake(self) -> None:
+        self._more.set()
+
+    def tick(self, now: float) -> None:
+        pass
+
+    async def wait(self) -> None:
+        await self._more.wait()
+        self._more.clear()
+
+
+async def follow(log: StreamLog, after: int = 0) -> AsyncGenerator[Event, None]:
+    """Every event after entry `after`, each as soon as it is appended, up to and with the terminal one.
+
+    Closing the iterator counts as leaving: the generation's disconnect policy then applies.
+    """
+    waiter = _Waiter()
+    log.attach(waiter)
+    try:
+        while True:
+            page = log.read(after, _PAGE)
+            for event in page:
+                yield event
+            after += len(page)
+            if after < log.tail:
+                continue
+            if log.terminal is not None:
+                return
+            await waiter.wait()
+    finally:
+        log.detach(waiter)

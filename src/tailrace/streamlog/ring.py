@@ -1,0 +1,122 @@
+"""Logs in this process's memory: they serve the local viewers, and the last minute's readers that come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from tailrace.events import Event, Failed, Finished
+from tailrace.streamlog.base import StreamLog, Viewer
+
+LINGER_S: Final = 60.0
+"""How long a finished log stays in memory after its last viewer has left."""
+
+
+class RingLog(StreamLog):
+    """One generation's entries, in a list: an entry costs its text and about 100 bytes."""
+
+    __slots__ = (
+        "_events",
+        "_quiet_since",
+        "_terminal",
+        "_viewers",
+        "created_at",
+        "dialect",
+        "id",
+        "on_abandoned",
+        "owner",
+    )
+
+    def __init__(self, log_id: str, *, owner: str, dialect: str) -> None:
+        self.id = log_id
+        self.owner = owner
+        self.dialect = dialect
+        self.created_at = time.time()
+        self.on_abandoned: Callable[[], None] | None = None
+        self._events: list[Event] = []
+        self._viewers: list[Viewer] = []
+        self._terminal: Finished | Failed | None = None
+        self._quiet_since: float | None = None
+
+    def append(self, events: Sequence[Event]) -> None:
+        if self._terminal is not None:
+            raise RuntimeError(f"log {self.id} is sealed")
+        self._events += events
+        last = events[-1]
+        if isinstance(last, (Finished, Failed)):
+            self._terminal = last
+        for viewer in tuple(self._viewers):
+            viewer.wake()
+
+    def read(self, after: int, limit: int) -> Sequence[Event]:
+        return self._events[after : after + limit]
+
+    @property
+    def tail(self) -> int:
+        return len(self._events)
+
+    @property
+    def terminal(self) -> Finished | Failed | None:
+        return self._terminal
+
+    def attach(self, viewer: Viewer) -> None:
+        self._viewers.append(viewer)
+        self._quiet_since = None
+
+    def detach(self, viewer: Viewer) -> None:
+        if viewer not in self._viewers:
+            return
+        self._viewers.remove(viewer)
+        if not self._viewers and self.on_abandoned is not None:
+            self.on_abandoned()
+
+    @property
+    def viewers(self) -> int:
+        return len(self._viewers)
+
+    def tick(self, now: float) -> bool:
+        """Tick the viewers; say whether the log is still wanted in memory."""
+        for viewer in tuple(self._viewers):
+            viewer.tick(now)
+        if self._terminal is None or self._viewers:
+            return True
+        if self._quiet_since is None:
+            self._quiet_since = now
+        return now - self._quiet_since < LINGER_S
+
+
+class Ring:
+    """All the logs of this process, by id. Of the finished ones without a viewer it keeps `max_idle` at most."""
+
+    def __init__(self, *, max_idle: int = 10_000) -> None:
+        self._logs: dict[str, RingLog] = {}
+        self._max_idle = max_idle
+
+    def create(self, log_id: str, *, owner: str = "", dialect: str = "") -> RingLog:
+        """A new, empty log."""
+        log = self._logs[log_id] = RingLog(log_id, owner=owner, dialect=dialect)
+        return log
+
+    def get(self, log_id: str) -> RingLog | None:
+        """The log with this id, None where memory has it no longer."""
+        return self._logs.get(log_id)
+
+    def sweep(self, now: float) -> None:
+        """Tick every viewer and let go of the logs that nobody came back to; `now` is the event loop's clock."""
+        logs = list(self._logs.values())
+        wanted = [log.tick(now) for log in logs]
+        for log in [log for log, keep in zip(logs, wanted, strict=True) if not keep]:
+            del self._logs[log.id]
+        self._shed()
+
+    def _shed(self) -> None:
+        idle = [log for log in self._logs.values() if log.terminal is not None and not log.viewers]
+        for log in idle[: max(0, len(idle) - self._max_idle)]:
+            del self._logs[log.id]
+
+    def __iter__(self) -> Iterator[RingLog]:
+        return iter(list(self._logs.values()))
+
+    def __len__(self) -> int:
+        return len(self._logs)

@@ -1,0 +1,236 @@
+"""What one viewer is sent: a log's entries from a cursor on, as ASGI messages in a dialect's bytes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+from starlette.types import Message
+
+from tailrace.dialects import Dialect
+from tailrace.events import Event, Failed, TextDelta, UsageReported
+from tailrace.streamlog import StreamLog
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+STREAM_HEADERS: Final[Headers] = [
+    (b"cache-control", b"no-cache, no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+
+_PAGE: Final = 1024
+_JOINED_CHARS: Final = 16 << 10
+
+
+class Cursor:
+    """A place in a log, and an encoder that has seen all before it: what is new comes out as bytes."""
+
+    __slots__ = ("_behind", "_dialect", "_encoder", "_log", "_opening", "_seq")
+
+    def __init__(self, log: StreamLog, dialect: Dialect, *, after: int = 0, frames: int = 0) -> None:
+        """Start after entry `after`, and after so many frames of the entry that follows it."""
+        self._log = log
+        self._dialect = dialect
+        self._encoder = dialect.encoder(log.id)
+        self._seq = after
+        self._behind = log.tail > after
+        for seq, event in enumerate(log.read(0, after), 1):
+            self._encoder.encode(seq, event)
+        self._opening = self._skip(frames) if frames else b""
+
+    def _skip(self, frames: int) -> bytes:
+        """The next entry's frames without the first ones; no value of a frame holds a blank line."""
+        self._seq += 1
+        encoded = self._encoder.encode(self._seq, self._log.read(self._seq - 1, 1)[0])
+        return b"".join(frame + b"\n\n" for frame in encoded.split(b"\n\n")[frames:-1])
+
+    @property
+    def heartbeat(self) -> bytes:
+        return self._encoder.heartbeat
+
+    @property
+    def at_end(self) -> bool:
+        """Everything has been taken and nothing can follow."""
+        return self._log.terminal is not None and self._seq >= self._log.tail and not self._opening
+
+    def fall_behind(self) -> None:
+        """What is taken next is catch-up: neighbouring deltas may be joined."""
+        self._behind = True
+
+    def take(self) -> bytes:
+        """The frames of the next entries, a page of them at most; empty where nothing is new."""
+        if self._opening:
+            opening, self._opening = self._opening, b""
+            return opening
+        first = self._seq + 1
+        events = self._log.read(self._seq, _PAGE)
+        self._seq += len(events)
+        if self._behind and self._dialect.joins:
+            self._behind = self._seq < self._log.tail
+            return self._encode_joined(first, events)
+        encode = self._encoder.encode
+        if len(events) == 1:
+            return encode(first, events[0])
+        return b"".join([encode(seq, event) for seq, event in enumerate(events, first)])
+
+    def _encode_joined(self, first: int, events: Sequence[Event]) -> bytes:
+        frames: list[bytes] = []
+        run: list[str] = []
+        size = 0
+        for seq, event in enumerate(events, first):
+            if type(event) is TextDelta and event.choice == 0:
+                run.append(event.text)
+                size += len(event.text)
+                if size < _JOINED_CHARS:
+                    continue
+                frames.append(self._encode_run(seq, run))
+            else:
+                frames += [self._encode_run(seq - 1, run), self._encoder.encode(seq, event)]
+            run, size = [], 0
+        frames.append(self._encode_run(self._seq, run))
+        return b"".join(frames)
+
+    def _encode_run(self, last: int, run: list[str]) -> bytes:
+        return self._encoder.encode(last, TextDelta(text="".join(run)), len(run)) if run else b""
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """How a response opens.
+
+    `refusable`: an upstream's refusal becomes the HTTP status; not so for readers that attach, which never wait, nor
+    for EventSource, which can't read a status. `id_first`: the first frame is an id alone, so that an EventSource
+    whose connection is lost before the first token has a cursor to come back with.
+    """
+
+    request_id: str
+    headers: Headers = []
+    refusable: bool = True
+    id_first: bool = False
+
+
+class Feed(ABC):
+    """What is due to one viewer, as ASGI messages. `status` is None until the response has begun."""
+
+    def __init__(self, log: StreamLog, dialect: Dialect, *, head: Head) -> None:
+        self.log = log
+        self.status: int | None = None
+        self.ended = False
+        self._dialect = dialect
+        self._head = head
+        self._headers = head.headers
+
+    @abstractmethod
+    def take(self) -> list[Message]:
+        """The messages that are due now, in order; none where nothing is new. After `ended` there are no more."""
+
+    @abstractmethod
+    def open_late(self) -> list[Message]:
+        """Begin the response though nothing came yet; nothing where that makes no sense."""
+
+    @abstractmethod
+    def keep_alive(self) -> list[Message]:
+        """A sign of life after a silence; nothing where the format has none."""
+
+    @abstractmethod
+    def fall_behind(self) -> None:
+        """The socket was full: what comes next is catch-up."""
+
+    def add_headers(self, headers: Headers) -> None:
+        """Send these too; only before the response has begun."""
+        self._headers = self._headers + headers
+
+    def _start(self, status: int, headers: Headers) -> Message:
+        self.status = status
+        return {"type": "http.response.start", "status": status, "headers": headers + self._headers}
+
+    def _refuse(self, failed: Failed) -> list[Message]:
+        self.ended = True
+        events = self.log.read(0, self.log.tail)
+        media_type, body = self._dialect.failure(failed, events, self._head.request_id)
+        return [self._start(failed.status, body_headers(media_type, body, failed.retry_after)), body_message(body)]
+
+
+class StreamFeed(Feed):
+    """The answer as it comes."""
+
+    def __init__(self, log: StreamLog, dialect: Dialect, *, head: Head, after: int = 0, frames: int = 0) -> None:
+        super().__init__(log, dialect, head=head)
+        self._cursor = Cursor(log, dialect, after=after, frames=frames)
+
+    def take(self) -> list[Message]:
+        if self.status is None:
+            return self._open()
+        if self.ended:
+            return []
+        body = self._cursor.take()
+        self.ended = self._cursor.at_end
+        return [body_message(body, more=not self.ended)] if body or self.ended else []
+
+    def fall_behind(self) -> None:
+        self._cursor.fall_behind()
+
+    def open_late(self) -> list[Message]:
+        return [self._start_stream(), *self.keep_alive()]
+
+    def keep_alive(self) -> list[Message]:
+        return [body_message(self._cursor.heartbeat, more=True)] if self._cursor.heartbeat else []
+
+    def _open(self) -> list[Message]:
+        if self._head.refusable:
+            if not self.log.tail:
+                return []
+            if (refusal := failed_without_content(self.log)) is not None:
+                return self._refuse(refusal)
+        opening = b"id: %b.0\n\n" % self.log.id.encode() if self._head.id_first else b""
+        start = self._start_stream()
+        body = opening + self._cursor.take()
+        self.ended = self._cursor.at_end
+        return [start, body_message(body, more=not self.ended)] if body else [start]
+
+    def _start_stream(self) -> Message:
+        return self._start(200, [(b"content-type", self._dialect.media_type.encode()), *STREAM_HEADERS])
+
+
+class WholeFeed(Feed):
+    """The whole answer as one JSON document, when it is whole."""
+
+    def take(self) -> list[Message]:
+        match self.log.terminal:
+            case None:
+                return []
+            case Failed() as failed:
+                return self._refuse(failed)
+            case _:
+                self.ended = True
+                body = self._dialect.whole(self.log.id, self.log.read(0, self.log.tail))
+                return [self._start(200, body_headers("application/json", body)), body_message(body)]
+
+    def open_late(self) -> list[Message]:
+        return []
+
+    def keep_alive(self) -> list[Message]:
+        return []
+
+    def fall_behind(self) -> None:
+        """A whole document is sent at once."""
+
+
+def failed_without_content(log: StreamLog) -> Failed | None:
+    """The failure of a log that holds nothing but it and the meter's figures."""
+    if not isinstance(log.terminal, Failed):
+        return None
+    only_ends = all(isinstance(event, (UsageReported, Failed)) for event in log.read(0, 2))
+    return log.terminal if only_ends else None
+
+
+def body_headers(media_type: str, body: bytes, retry_after: float | None = None) -> Headers:
+    """The headers of a body that is sent whole."""
+    headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
+    return headers if retry_after is None else [*headers, (b"retry-after", b"%d" % max(1, round(retry_after)))]
+
+
+def body_message(body: bytes, *, more: bool = False) -> Message:
+    """A piece of the body, the last one unless `more`."""
+    return {"type": "http.response.body", "body": body, "more_body": more}

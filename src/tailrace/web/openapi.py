@@ -1,0 +1,225 @@
+"""What `/openapi.json` says of our own routes: bodies, parameters, streams, states and errors."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+from pydantic import BaseModel, TypeAdapter
+
+from tailrace.dialects import DIALECTS
+from tailrace.dialects.body import QUERY_FIELDS, ChatBody, MessageBody
+
+Schema: TypeAlias = dict[str, Any]
+
+_FRAMES: Final = {
+    "delta": 'event: message\ndata: {"delta":"Hi","tokens":1,"model":"simulated","chunk_index":1,"done":false}',
+    "token": 'event: token\ndata: {"token":"Hi","done":false}',
+    "raw": "event: token\ndata: Hi",
+    "meta": 'data: {"event":"token","token":"Hi"}',
+}
+
+_ERRORS: Final = {
+    400: "Not JSON, an unknown backend or format, a cursor that is none, a key in the query string.",
+    401: "No valid key.",
+    403: "Not from here: the host, the origin or a proxy is refused.",
+    404: "No such model, or no such stream.",
+    413: "The body is too large, for us or for the upstream.",
+    415: "The body is not application/json.",
+    422: "A field is wrong; `field` names it.",
+    429: "The upstream takes no more for now; see Retry-After.",
+    500: "An error inside the server.",
+    502: "The upstream failed before its first token.",
+    503: "The provider is off, or the server is stopping.",
+    504: "The upstream was silent for too long.",
+}
+
+_LAST_EVENT_ID: Final = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "The id of the last frame received: the stream is resumed after it, and nothing is generated.",
+}
+
+_ON_DISCONNECT: Final = {
+    "name": "X-Tailrace-On-Disconnect",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "`cancel`, `continue` or seconds of grace, for when the last reader leaves.",
+}
+
+_STREAM_ID: Final = {"name": "stream_id", "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 problem JSON. `text` is the part of the answer that came before it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    field: str | None = None
+    text: str | None = None
+
+
+class Usage(BaseModel):
+    """How many tokens went in and came out, and how sure that is; what is not known is left out."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    source: str
+
+
+class MadeToolCall(BaseModel):
+    """A tool call; `arguments` is JSON text."""
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
+class WholeAnswer(BaseModel):
+    """The whole answer."""
+
+    id: str
+    model: str
+    created_at: float | None
+    text: str
+    reasoning: str | None = None
+    tool_calls: list[MadeToolCall] | None = None
+    finish_reason: str | None
+    usage: Usage
+
+
+class StreamFailure(BaseModel):
+    """Why a stream failed."""
+
+    code: str
+    message: str
+
+
+class StreamState(BaseModel):
+    """Where a stream stands; `usage` is null while it runs."""
+
+    id: str
+    status: str
+    model: str | None
+    format: str
+    created_at: float
+    entries: int
+    text: str | None = None
+    finish_reason: str | None = None
+    error: StreamFailure | None = None
+    usage: Usage | None
+
+
+class StreamList(BaseModel):
+    """The caller's streams, newest first."""
+
+    data: list[StreamState]
+
+
+def posting(summary: str, *formats: str, whole: bool = False, array: bool = False) -> Schema:
+    """A POST that generates: `whole` where it may answer with one JSON, `array` where it takes bare messages too."""
+    body = schema_of(ChatBody)
+    content: Schema = {"schema": {"oneOf": [body, schema_of(list[MessageBody])]} if array else body}
+    query = [_query_parameter(name) for name in QUERY_FIELDS if name != "message"] if array else []
+    return {
+        "summary": summary,
+        "parameters": [_LAST_EVENT_ID, _ON_DISCONNECT, *query],
+        "requestBody": {"required": True, "content": {"application/json": content}},
+        "responses": _responses({**(_json(WholeAnswer) if whole else {}), **_streams(*formats)}, resumes=True),
+    }
+
+
+def listening(summary: str, *formats: str) -> Schema:
+    """A GET that generates."""
+    return {
+        "summary": summary,
+        "parameters": [_LAST_EVENT_ID, *map(_query_parameter, QUERY_FIELDS)],
+        "responses": _responses(_streams(*formats), resumes=True),
+    }
+
+
+def reading() -> Schema:
+    """One stream's state, or the stream itself."""
+    after = {"name": "after", "in": "query", "schema": {"type": "integer", "minimum": 0}}
+    chosen = {"name": "format", "in": "query", "schema": {"type": "string", "enum": list(DIALECTS)}}
+    return {
+        "summary": "A stream's state; with Accept: text/event-stream the stream itself, from a cursor on",
+        "parameters": [_STREAM_ID, _LAST_EVENT_ID, after, chosen],
+        "responses": _responses({**_json(StreamState), **_streams(*DIALECTS)}, resumes=True),
+    }
+
+
+def listing() -> Schema:
+    """All of the caller's streams."""
+    return {"summary": "The caller's streams", "responses": _responses(_json(StreamList))}
+
+
+def cancelling() -> Schema:
+    """The end of one stream."""
+    return {
+        "summary": "Stop a stream; the same answer each time",
+        "parameters": [_STREAM_ID],
+        "responses": _responses(_json(StreamState)),
+    }
+
+
+def schema_of(model: Any) -> Schema:
+    """A type's JSON Schema in one piece: our routes may stand in an application with components of its own."""
+    schema = TypeAdapter(model).json_schema()
+    definitions = schema.pop("$defs", {})
+    inlined: Schema = _inline(schema, definitions)
+    return inlined
+
+
+def _inline(value: Any, definitions: Schema) -> Any:
+    match value:
+        case {"$ref": str(reference), **rest}:
+            return _inline({**definitions[reference.rpartition("/")[2]], **rest}, definitions)
+        case {"discriminator": dict(), **rest}:
+            return _inline(rest, definitions)
+        case dict():
+            return {name: _inline(item, definitions) for name, item in value.items()}
+        case list():
+            return [_inline(item, definitions) for item in value]
+        case _:
+            return value
+
+
+def _query_parameter(name: str) -> Schema:
+    properties = _CHAT_PROPERTIES[name]
+    schema = {key: value for key, value in properties.items() if key not in ("title", "default", "description")}
+    return {
+        "name": name,
+        "in": "query",
+        "required": name == "message",
+        "schema": schema,
+        **({"description": properties["description"]} if "description" in properties else {}),
+    }
+
+
+_CHAT_PROPERTIES: Final = schema_of(ChatBody)["properties"]
+
+
+def _streams(*formats: str) -> Schema:
+    """A stream in any of these formats."""
+    examples = {name: {"value": f"id: gen_0.2\n{_FRAMES[name]}\n\n"} for name in formats}
+    schema = {"type": "string", "description": f"Server-Sent Events in the format {' or '.join(formats)}."}
+    return {"text/event-stream": {"schema": schema, "examples": examples}}
+
+
+def _json(model: type[BaseModel]) -> Schema:
+    return {"application/json": {"schema": schema_of(model)}}
+
+
+def _responses(content: Schema, *, resumes: bool = False) -> Schema:
+    problem = {"application/problem+json": {"schema": schema_of(Problem)}}
+    errors = {str(status): {"description": why, "content": problem} for status, why in _ERRORS.items()}
+    nothing_left = {"204": {"description": "The cursor is at the end, or its stream is gone."}} if resumes else {}
+    return {"200": {"description": "The answer.", "content": content}, **nothing_left, **errors}

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from tailrace.errors import SettingsError
 from tailrace.settings import Models, Reading, Settings, read
+from tailrace.version import __version__
 from tailrace.web import logs
 
 WRONG_INPUT: Final = 2
@@ -56,7 +57,7 @@ def tailrace(
 ) -> None:
     """Carries an LLM's answer, token by token, over Server-Sent Events."""
     if version:
-        typer.echo(f"tailrace {_version('tailrace')}")
+        typer.echo(f"tailrace {__version__}")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -116,9 +117,7 @@ def _serve(settings: Settings) -> int:
     from tailrace.web.server import Server
 
     def announce(url: str) -> None:
-        typer.echo(
-            f"tailrace {_version('tailrace')} at {url}{settings.server.root_path}, model {Models(settings).default}"
-        )
+        typer.echo(f"tailrace {__version__} at {url}{settings.server.root_path}, model {Models(settings).default}")
         sys.stdout.flush()
 
     sockets = bind(settings.server.host, settings.server.port)
@@ -150,7 +149,7 @@ def _is_loopback(host: str) -> bool:
 
 def _about(reading: Reading) -> list[tuple[str, str]]:
     return [
-        ("tailrace", _version("tailrace")),
+        ("tailrace", __version__),
         ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         ("with", ", ".join(f"{name} {_version(name)}" for name in _SERVED_BY)),
         ("package", str(Path(__file__).parent)),

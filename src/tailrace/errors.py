@@ -4,6 +4,7 @@
     ├── SettingsError      a wrong setting, with its place
     ├── RequestError       what the client sent can't be served; becomes an HTTP error
     ├── WireError          bytes that break the format they claim to be in
+    ├── StoreError         a database or a shared log does not answer
     └── StreamError        a generation can't go on; becomes `Failed`
         └── UpstreamError  the upstream's doing
 
@@ -125,3 +126,7 @@ class UpstreamError(StreamError):
 
 class WireError(TailraceError):
     """Bytes that break the format they claim to be in."""
+
+
+class StoreError(TailraceError):
+    """A database or a shared log does not answer. What can wait is kept; what can't is refused with 503."""

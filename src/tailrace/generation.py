@@ -81,15 +81,18 @@ class Generation:
     # What comes from the upstream
 
     def __call__(self, events: list[Event]) -> None:
-        """The provider's sink: log what one socket read brought."""
+        """The provider's sink: log what one socket read brought. Raises the error that the answer was stopped with."""
+        if self._stopped is not None:
+            raise self._stopped
         now = self._clock()
         gap = now - self._heard
         self._heard = now
         events = self._meter.fold(events)
         if self._first_content is None:
             events = self._admit(events, now)
-        if events:
+        elif events:
             self._metrics.observe_gap(gap, len(events))
+        if events:
             self.log.append(events)
 
     def _admit(self, events: list[Event], now: float) -> list[Event]:
@@ -136,6 +139,9 @@ class Generation:
             return await self._ask()
         finally:
             self._asking = False
+            if self._stopped is not None:
+                # Stopped from within its own step, its cancellation is still to come: here, not while it settles.
+                await asyncio.sleep(0)
 
     async def _ask(self) -> Finish:
         """The first answer that begins: each upstream in turn, the passing troubles of each tried again."""
@@ -176,6 +182,8 @@ class Generation:
         usage = await self._usage(whole=isinstance(terminal, Finished))
         opening = [self._opening()] if self._first_content is None and isinstance(terminal, Finished) else []
         self.log.append([*opening, usage, terminal])
+        # The log outlives the answer by minutes and shall not keep the whole request with it
+        self.log.on_abandoned = None
         self._metrics.generation_ended(terminal, usage)
 
     async def _usage(self, *, whole: bool) -> UsageReported:

@@ -76,7 +76,7 @@ class Meter:
         if whole and said.input_tokens is not None and said.output_tokens is not None:
             return said
         generated = "".join(piece for event in answer if (piece := _generated(event)) is not None)
-        if self.bytes + _request_bytes(self._request) > _INLINE_BYTES:
+        if self.bytes + tokens.length(self._request) > _INLINE_BYTES:
             return await asyncio.to_thread(_complete, said, self._request, generated, whole)
         return _complete(said, self._request, generated, whole)
 
@@ -135,7 +135,3 @@ def _generated(event: Event) -> str | None:
             return name
         case _:
             return None
-
-
-def _request_bytes(request: ChatRequest) -> int:
-    return sum(len(message.text) for message in request.messages)

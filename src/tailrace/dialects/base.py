@@ -18,26 +18,33 @@ _encode_json: Final = msgspec.json.Encoder().encode
 # Line ends to Python's `splitlines`, and so to many a client's line iterator, that JSON may hold as they are.
 _FALSE_LINE_ENDS: Final = re.compile(b"\xc2\x85|\xe2\x80\xa8|\xe2\x80\xa9")
 
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+
 
 def json_bytes(value: Any) -> bytes:
-    """Compact JSON in one line for every reader: U+0085, U+2028 and U+2029 escaped, lone surrogates replaced."""
+    """Compact JSON in one line for every reader: U+0085, U+2028 and U+2029 escaped, lone surrogates as U+FFFD."""
     try:
         encoded = _encode_json(value)
     except UnicodeEncodeError:
-        encoded = _encode_json(_replace_surrogates(value))
+        encoded = _encode_json(_sound(value))
     if encoded.isascii():
         return encoded
     return _FALSE_LINE_ENDS.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), encoded)
 
 
-def _replace_surrogates(value: Any) -> Any:
+def replace_surrogates(text: str) -> str:
+    """The text with each surrogate as U+FFFD: alone, so that joining texts before or after comes to the same."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def _sound(value: Any) -> Any:
     match value:
         case str():
-            return value.encode("utf-8", "replace").decode()
+            return replace_surrogates(value)
         case dict():
-            return {_replace_surrogates(key): _replace_surrogates(item) for key, item in value.items()}
+            return {_sound(key): _sound(item) for key, item in value.items()}
         case list() | tuple():
-            return [_replace_surrogates(item) for item in value]
+            return [_sound(item) for item in value]
         case _:
             return value
 

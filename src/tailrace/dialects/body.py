@@ -2,77 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from tailrace.dialects.base import Call
+from tailrace.dialects.faults import explain, unknown
+from tailrace.dialects.messages import MessageBody, StrictModel
 from tailrace.errors import RequestError
-from tailrace.requests import ChatRequest, Image, Message, ResponseFormat, Text, Tool, ToolCall, ToolResult
+from tailrace.requests import ChatRequest, Message, ResponseFormat, Text, Tool, user_message
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
-
-
-class TextPart(_Model):
-    """A piece of text."""
-
-    type: Literal["text"]
-    text: str
-
-
-class ImageUrl(_Model):
-    """An image's address: a `data:` URL, or one that the upstream fetches; tailrace never does."""
-
-    url: str = Field(min_length=1)
-    detail: Literal["auto", "low", "high"] | None = None
-
-
-class ImagePart(_Model):
-    """An image."""
-
-    type: Literal["image_url"]
-    image_url: ImageUrl
-
-
-class FunctionCall(_Model):
-    """The function of a tool call; `arguments` is JSON text."""
-
-    name: str = Field(min_length=1)
-    arguments: str = "{}"
-
-
-class ToolCallPart(_Model):
-    """A call that the assistant made in an earlier turn."""
-
-    id: str = Field(min_length=1)
-    type: Literal["function"] = "function"
-    function: FunctionCall
-
-
-class MessageBody(_Model):
-    """One turn, as OpenAI's chat completions write it."""
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]] | None = None
-    name: str | None = None
-    tool_calls: list[ToolCallPart] = []
-    tool_call_id: str | None = None
-
-    @model_validator(mode="after")
-    def _say_something(self) -> MessageBody:
-        if self.role == "tool" and self.tool_call_id is None:
-            raise ValueError("a tool message needs the tool_call_id that it answers")
-        if self.content is None and not self.tool_calls:
-            raise ValueError("a message needs content")
-        return self
-
-
-class FunctionBody(_Model):
+class FunctionBody(StrictModel):
     """A function the model may call; `parameters` is a JSON Schema."""
 
     name: str = Field(min_length=1)
@@ -81,34 +31,74 @@ class FunctionBody(_Model):
     strict: bool | None = None
 
 
-class ToolBody(_Model):
+class ToolBody(StrictModel):
     """A tool."""
 
     type: Literal["function"] = "function"
     function: FunctionBody
 
 
-class NamedFunction(_Model):
+class NamedFunction(StrictModel):
     """A tool by name."""
 
     name: str = Field(min_length=1)
 
 
-class ToolChoiceBody(_Model):
+class ToolChoiceBody(StrictModel):
     """This tool and no other."""
 
     type: Literal["function"] = "function"
     function: NamedFunction
 
 
+class JsonSchemaBody(StrictModel):
+    """A JSON Schema and its name."""
+
+    name: str | None = Field(default=None, min_length=1)
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormatBody(StrictModel):
+    """Text, any JSON object, or JSON that obeys a schema."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaBody | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> ResponseFormatBody:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("json_schema goes with the type json_schema, which needs it")
+        return self
+
+
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-OnDisconnectField: TypeAlias = Literal["cancel", "continue"] | Annotated[float, Field(ge=0, le=86400)]
+def _or_say(wanted: str) -> WrapValidator:
+    """Instead of a complaint for each branch of a union the one sentence that says what would be right."""
+
+    def check(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return validate(value)
+        except ValidationError:
+            raise ValueError(wanted) from None
+
+    return WrapValidator(check)
 
 
-class ChatBody(_Model):
+OnDisconnectField: TypeAlias = Annotated[
+    Literal["cancel", "continue"] | Annotated[float, Field(ge=0, le=86400)],
+    _or_say("Input should be cancel, continue or seconds of grace, 0 to 86400"),
+]
+ToolChoiceField: TypeAlias = Annotated[
+    Literal["auto", "none", "required"] | ToolChoiceBody,
+    _or_say('Input should be auto, none, required or {"type": "function", "function": {"name": …}}'),
+]
+
+
+class ChatBody(StrictModel):
     """The body of tailrace's own chat routes. Either `message` or `messages`."""
 
     message: str | None = Field(default=None, min_length=1, description="The user's message.")
@@ -124,10 +114,10 @@ class ChatBody(_Model):
     top_p: float | None = Field(default=None, ge=0, le=1)
     stop: Annotated[list[str], BeforeValidator(_one_or_many)] = Field(default=[], max_length=16)
     seed: int | None = None
-    tools: list[ToolBody] = []
-    tool_choice: Literal["auto", "none", "required"] | ToolChoiceBody | None = None
+    tools: list[ToolBody] = Field(default=[])
+    tool_choice: ToolChoiceField | None = None
     parallel_tool_calls: bool | None = None
-    response_format: dict[str, Any] | None = None
+    response_format: ResponseFormatBody | None = None
     reasoning_effort: str | None = None
     user: str | None = None
     metadata: dict[str, Any] | None = None
@@ -175,44 +165,13 @@ class ChatBody(_Model):
         system = self.system if self.system is not None else self.system_prompt
         opening = [] if system is None else [Message(role="system", parts=(Text(text=system),))]
         if self.message is not None:
-            return (*opening, Message(role="user", parts=(Text(text=self.message),)))
-        return (*opening, *(_message(message) for message in self.messages or ()))
+            return (*opening, user_message(self.message))
+        return (*opening, *(message.to_message() for message in self.messages or ()))
 
     def _tool_choice(self) -> Literal["auto", "none", "required"] | tuple[Literal["tool"], str] | None:
         if isinstance(self.tool_choice, ToolChoiceBody):
             return ("tool", self.tool_choice.function.name)
         return self.tool_choice
-
-
-def _message(body: MessageBody) -> Message:
-    content = _content(body.content)
-    if body.role == "tool":
-        return Message(role="tool", parts=(ToolResult(id=body.tool_call_id or "", content=content),), name=body.name)
-    calls = (
-        ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments) for call in body.tool_calls
-    )
-    role = "system" if body.role == "developer" else body.role
-    return Message(role=role, parts=(*content, *calls), name=body.name)
-
-
-def _content(content: str | list[TextPart | ImagePart] | None) -> tuple[Text | Image, ...]:
-    match content:
-        case None:
-            return ()
-        case str():
-            return (Text(text=content),)
-        case _:
-            return tuple(_part(part) for part in content)
-
-
-def _part(part: TextPart | ImagePart) -> Text | Image:
-    if isinstance(part, TextPart):
-        return Text(text=part.text)
-    url = part.image_url.url
-    if url.startswith("data:") and ";base64," in url:
-        media_type, _, data = url.removeprefix("data:").partition(";base64,")
-        return Image(data=data, media_type=media_type, detail=part.image_url.detail)
-    return Image(url=url, detail=part.image_url.detail)
 
 
 def _tool(function: FunctionBody) -> Tool:
@@ -224,26 +183,16 @@ def _tool(function: FunctionBody) -> Tool:
     )
 
 
-def _response_format(body: dict[str, Any] | None) -> ResponseFormat | None:
-    match body:
-        case None | {"type": "text"}:
-            return None
-        case {"type": "json_object"}:
-            return ResponseFormat()
-        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
-            named = body["json_schema"]
-            return ResponseFormat(name=named.get("name"), schema=schema, strict=named.get("strict"))
-        case _:
-            raise RequestError(
-                422,
-                "invalid_field",
-                'response_format must be {"type": "json_object"} or {"type": "json_schema", "json_schema": {…}}',
-                field="response_format",
-            )
+def _response_format(body: ResponseFormatBody | None) -> ResponseFormat | None:
+    if body is None or body.type == "text":
+        return None
+    if body.json_schema is None:
+        return ResponseFormat()
+    schema = body.json_schema
+    return ResponseFormat(name=schema.name, schema=schema.schema_, strict=schema.strict)
 
 
 _MESSAGES: Final = TypeAdapter(list[MessageBody])
-_KNOWN: Final = tuple(ChatBody.model_fields)
 _CREDENTIALS: Final = frozenset({"key", "api_key", "apikey", "x-api-key", "access_token", "authorization"})
 _QUERY_ONLY: Final = frozenset({"idempotency_key", "token", "lastEventId"})
 QUERY_FIELDS: Final = (
@@ -270,7 +219,7 @@ def parse_body(body: bytes) -> Call:
     try:
         return ChatBody.model_validate_json(body, strict=True).to_call()
     except ValidationError as error:
-        raise _explain(error) from None
+        raise explain(error, ChatBody) from None
 
 
 def parse_messages(body: bytes, query: Mapping[str, str]) -> Call:
@@ -278,7 +227,7 @@ def parse_messages(body: bytes, query: Mapping[str, str]) -> Call:
     try:
         messages = _MESSAGES.validate_json(body)
     except ValidationError as error:
-        raise _explain(error) from None
+        raise explain(error, MessageBody) from None
     options = check_query(query, without=frozenset({"message"}))
     return _validate({**options, "messages": [message.model_dump(exclude_unset=True) for message in messages]})
 
@@ -314,7 +263,7 @@ def check_query(query: Mapping[str, str], *, without: frozenset[str] = frozenset
     allowed = [name for name in QUERY_FIELDS if name not in without]
     for name in query:
         if name not in allowed and name not in _QUERY_ONLY:
-            raise RequestError(422, "unknown_field", _unknown(name, tuple(allowed)), field=name)
+            raise RequestError(422, "unknown_field", unknown(name, allowed), field=name)
     return {name: value for name, value in query.items() if name in allowed}
 
 
@@ -322,30 +271,4 @@ def _validate(fields: dict[str, Any]) -> Call:
     try:
         return ChatBody.model_validate(fields).to_call()
     except ValidationError as error:
-        raise _explain(error) from None
-
-
-def _explain(error: ValidationError) -> RequestError:
-    """The first fault of a body, as an HTTP error that names the field and what would be right."""
-    first = error.errors(include_url=False)[0]
-    if first["type"] == "json_invalid":
-        return RequestError(400, "invalid_json", f"the body is not JSON: {_reason(first['msg'])}")
-    field = ".".join(str(place) for place in first["loc"]) or None
-    if first["type"] == "extra_forbidden":
-        name = str(first["loc"][-1])
-        known = _KNOWN if len(first["loc"]) == 1 else ()
-        return RequestError(422, "unknown_field", _unknown(name, known), field=field)
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "model_type":
-        message = "the body must be a JSON object"
-    return RequestError(422, "invalid_field", f"{field}: {message}" if field else message, field=field)
-
-
-def _reason(message: str) -> str:
-    return message.removeprefix("Invalid JSON: ")
-
-
-def _unknown(name: str, known: tuple[str, ...]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    return f"unknown field {json.dumps(name[:60], ensure_ascii=False)}{hint}"
+        raise explain(error, ChatBody) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tailrace.dialects.base import replace_surrogates
 from tailrace.dialects.own import OwnDialect
 from tailrace.dialects.token import TokenEncoder
 from tailrace.events import Event, Failed, Finished, TextDelta
@@ -22,8 +23,14 @@ class RawEncoder(TokenEncoder):
 
 
 def _data_lines(text: str) -> bytes:
-    """Text as the value of `data`: a CR becomes LF, and each LF begins another `data` line."""
-    data = text.encode("utf-8", "replace")
+    """Text as the value of `data`: a CR becomes LF, and each LF begins another `data` line.
+
+    A CRLF becomes two, because a delta may end between them and a replay that joins it may not.
+    """
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        data = replace_surrogates(text).encode()
     if b"\r" in data:
         data = data.replace(b"\r", b"\n")
     return data.replace(b"\n", b"\ndata: ") if b"\n" in data else data

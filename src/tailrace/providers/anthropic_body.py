@@ -33,7 +33,7 @@ from tailrace.requests import (
 
 _VENDOR: Final = "Anthropic's API"
 _UNKNOWN: Final = ("seed", "presence_penalty", "frequency_penalty")
-# https://platform.claude.com/docs/en/build-with-claude/effort (2025-11).
+# https://platform.claude.com/docs/en/build-with-claude/effort (2026-11).
 _EFFORTS: Final = frozenset({"low", "medium", "high", "xhigh", "max"})
 _TOOL_CHOICES: Final = {"auto": "auto", "none": "none", "required": "any"}
 

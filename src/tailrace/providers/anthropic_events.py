@@ -47,7 +47,7 @@ _REASONS: Final[dict[str, FinishReason]] = {
     "refusal": "content_filter",
 }
 
-# The statuses that stand for errors outside a stream: https://platform.claude.com/docs/en/api/errors (2025-11).
+# The statuses that stand for errors outside a stream: https://platform.claude.com/docs/en/api/errors (2026-11).
 _STATUSES: Final = {
     "invalid_request_error": 400,
     "authentication_error": 401,

@@ -85,4 +85,4 @@ class BodyFraming:
         return ()
 
     def flush(self) -> list[bytes]:
-        return [b"".join(self._pieces).removeprefix(_BOM)]
+        return [b"".join(self._pieces)]

@@ -40,8 +40,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any]
     blocking: bool
 
-    def astream(self) -> AsyncGenerator[Any, None]:
-        return cast("AsyncGenerator[Any, None]", self.runnable.astream(self.input, self.config, **self.options))
+    async def astream(self) -> AsyncGenerator[Any, None]:
+        """The Runnable's own stream, closed when this is."""
+        stream = self.runnable.astream(self.input, self.config, **self.options)
+        try:
+            async for chunk in stream:
+                yield chunk
+        finally:
+            if hasattr(stream, "aclose"):
+                await stream.aclose()
 
     def stream(self) -> Iterator[Any]:
         return self.runnable.stream(self.input, self.config, **self.options)

@@ -6,10 +6,10 @@ hold one of these under "answer" or "output"; other objects in a stream, such as
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
 from tailrace.errors import UpstreamError
@@ -101,7 +101,7 @@ class ChunkReader:
             case Mapping():
                 self._take_fields(chunk, events)
             case _:
-                self._unread = f"a {type(chunk).__name__}"
+                self._unread = f"a value of type {type(chunk).__name__}"
 
     def _take_fields(self, fields: Mapping[Any, Any], events: list[Event]) -> None:
         key = next((key for key in _ANSWER_KEYS if key in fields), None)
@@ -135,7 +135,7 @@ class ChunkReader:
                 self._take_call(chunk.get("index"), chunk.get("id"), chunk.get("name"), chunk.get("args"), events)
             return
         for call in message.tool_calls:
-            arguments = msgspec.json.encode(call["args"], enc_hook=str).decode()
+            arguments = json.dumps(call["args"], default=str, separators=(",", ":"))
             self._take_call(None, call["id"], call["name"], arguments, events)
 
     def _take_call(
@@ -145,7 +145,7 @@ class ChunkReader:
         if call is None:
             call = self._begin_call(index, call_id, name, events)
         if arguments:
-            events.append(ToolCallDelta(call=call, arguments=arguments))
+            events.append(ToolCallDelta(call=call, arguments=_sound(arguments)))
 
     def _find_call(self, index: object, call_id: str | None, name: str | None) -> int | None:
         """The call that a piece goes on with: by its index, else by its id, else the last one; None begins another."""
@@ -186,7 +186,7 @@ class ChunkReader:
 
 def _add_text(text: str, events: list[Event]) -> None:
     if text:
-        events.append(TextDelta(text=text))
+        events.append(TextDelta(text=_sound(text)))
 
 
 def _add_block(block: Mapping[str, Any], events: list[Event]) -> None:
@@ -198,15 +198,19 @@ def _add_block(block: Mapping[str, Any], events: list[Event]) -> None:
         case {"type": "non_standard", "value": {"type": "thinking"} as value}:
             _add_reasoning(value.get("thinking", ""), value.get("signature"), events)
         case {"type": "non_standard", "value": {"type": "refusal", "refusal": str(text)}}:
-            events.append(RefusalDelta(text=text))
+            events.append(RefusalDelta(text=_sound(text)))
         case {"type": kind} if kind not in _TOLD_ELSEWHERE:
-            written = msgspec.json.encode(block, enc_hook=str).decode()
-            events.append(Opaque(kind=f"langchain.{kind}", json=written))
+            events.append(Opaque(kind=f"langchain.{kind}", json=json.dumps(block, default=str)))
 
 
 def _add_reasoning(text: str, signature: str | None, events: list[Event]) -> None:
     if text or signature:
-        events.append(ReasoningDelta(text=text, signature=signature))
+        events.append(ReasoningDelta(text=_sound(text), signature=signature))
+
+
+def _sound(text: str) -> str:
+    """The text without halves of surrogate pairs, which no client could be sent."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _first(metadata: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:

@@ -6,7 +6,7 @@ A chat model takes messages. Any other Runnable gets what its input schema asks 
   such as a prompt's `MessagesPlaceholder`, the turns before it
 - an object with a list and no text, as `{"messages": [...]}`: all messages there
 - an object whose keys are not told: the text under "input"
-- anything else, or nothing said: the list of all messages
+- anything else, nothing said, or a schema that LangChain can't tell: the list of all messages
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
+import structlog
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.runnables import Runnable
 
 from tailrace.errors import RequestError
 from tailrace.requests import ChatRequest, Image, Message, Text, ToolCall, ToolResult
+
+_log = structlog.get_logger(__name__)
 
 
 class InputShape(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +58,9 @@ def infer_shape(runnable: Runnable[Any, Any]) -> InputShape:
     try:
         schema = runnable.get_input_jsonschema()
     except Exception as error:
-        raise TypeError(f"its input schema can't be read: {error}") from error
+        # LangChain can't resolve the annotations of every function that it wraps.
+        _log.warning("input_schema_unreadable", error=str(error), effect="the runnable gets the list of all messages")
+        return MESSAGES
     return _shape_of(_resolved(schema, schema))
 
 

@@ -142,6 +142,8 @@ class OllamaReader(AnswerReader):
 
 def _arguments(raw: msgspec.Raw) -> str:
     text = bytes(raw).decode("utf-8", "replace")
+    if text == "null":
+        return "{}"
     # Models behind other servers of this format are seen to send the JSON as a string.
     return msgspec.json.decode(text, type=str) if text.startswith('"') else text
 

@@ -27,12 +27,12 @@ _SAME: Final = (
 _VENDOR: Final = "the chat completions format"
 
 # OpenAI's reasoning models refuse `max_tokens`, while many compatible servers know nothing else
-# (https://platform.openai.com/docs/api-reference/chat/create, 2025-11).
+# (https://platform.openai.com/docs/api-reference/chat/create, 2026-11).
 _REASONING_MODELS: Final = re.compile(r"(ft:)?(o[1-9]|gpt-[5-9])")
 _OPENAI_HOSTS: Final = ("openai.com", "openai.azure.com")
 
 # DeepSeek wants the reasoning of a turn with tool calls back and answers 400 without it, whereas others refuse the
-# field (https://api-docs.deepseek.com/guides/thinking_mode, 2025-11).
+# field (https://api-docs.deepseek.com/guides/thinking_mode, 2026-11).
 _REASONING_BACK: Final = ("deepseek.com",)
 
 

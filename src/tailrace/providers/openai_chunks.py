@@ -37,12 +37,13 @@ _REASONS: Final[dict[str, FinishReason]] = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
-    # Mistral's, for an answer that met the end of the context: https://docs.mistral.ai/api/ (2025-11).
+    # Mistral's, for an answer that met the end of the context: https://docs.mistral.ai/api/ (2026-11).
     "model_length": "length",
 }
 
-# Finish reasons that say the answer is broken: OpenRouter's and Mistral's "error", vLLM's "abort" and DeepSeek's
-# "insufficient_system_resource" (https://api-docs.deepseek.com/api/create-chat-completion, 2025-11).
+# Finish reasons that say the answer is broken: OpenRouter's and Mistral's "error", DeepSeek's
+# "insufficient_system_resource", and "abort", which vLLM even follows with `[DONE]`
+# (https://github.com/vllm-project/vllm/issues/57082, 2026-11).
 _BROKEN: Final = frozenset({"error", "abort", "insufficient_system_resource"})
 
 

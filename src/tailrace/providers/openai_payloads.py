@@ -69,7 +69,6 @@ class Chunk(msgspec.Struct, gc=False):
     model: Any = None
     created: Any = None
     error: Any = None
-    object: Any = None
     message: Any = None
 
 

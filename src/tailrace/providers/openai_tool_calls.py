@@ -15,9 +15,10 @@ class ToolCalls:
     """The tool calls of one choice.
 
     A piece belongs to the call with its `index`, else to that with its `id`, else to the last one. A name under
-    another id begins a new call even at a known index, because some servers number every call 0; a name with neither
-    index nor id always does, because servers that send neither send whole calls. A call without an id gets one that
-    is unique to the answer by `nonce`, since a client needs it to hand the result back.
+    another id begins a new call even at a known index, because some servers number every call 0
+    (https://github.com/ollama/ollama/issues/15457, 2026-11); a name with neither index nor id always does, because
+    servers that send neither send whole calls. A call without an id gets one that is unique to the answer by `nonce`,
+    since a client needs it to hand the result back.
     """
 
     def __init__(self, *, choice: int, nonce: str) -> None:

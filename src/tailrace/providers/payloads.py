@@ -62,8 +62,8 @@ class PayloadDecoder(Generic[T]):
 
 
 def parse_loosely(payload: bytes) -> Any:
-    """Parse JSON that may hold bytes that are not UTF-8, or NaN; raises WireError."""
-    text = payload.decode("utf-8", "replace")
+    """Parse JSON that may open with a BOM and hold bytes that are not UTF-8, or NaN; raises WireError."""
+    text = payload.decode("utf-8-sig", "replace")
     try:
         return json.loads(text, parse_constant=lambda _: None)
     except (ValueError, RecursionError):

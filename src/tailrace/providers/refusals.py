@@ -26,7 +26,8 @@ _MAX_RETRY_AFTER: Final = 7 * 24 * 3600.0
 _SHORTEST_SECRET: Final = 8
 _BLOT: Final = "***"
 _SECRETS: Final = re.compile(
-    r"(?i:\b(?:bearer|basic)\s+)[^\s\"',;]{4,}"
+    r"(?i:\bbearer\s+)[^\s\"',;]{6,}"
+    r"|(?i:\bbasic\s+)(?=\S*[\d=])[\w+/=]{8,}"
     r"|\b(?:sk|rk|pk|gsk|xai|hf|nvapi|tr|r8|pplx|key)[-_][\w*.\-]{8,}"
     r"|\bAIza[\w-]{8,}"
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -12,17 +11,17 @@ from typing import Final
 
 import msgspec
 
-from tailrace.errors import RequestError, UpstreamError
+from tailrace.errors import UpstreamError
 from tailrace.events import Event, ReasoningDelta, Started, TextDelta, ToolCallDelta, ToolCallStarted, UsageReported
 from tailrace.providers import specimen
 from tailrace.providers.base import Finish, Provider, Sink
 from tailrace.providers.refusals import for_status
+from tailrace.providers.simulated_script import DEFAULT_NAMES, Script, parse_script
 from tailrace.requests import ChatRequest, Tool
 
 _BATCH: Final = 256
 _TIMER_SLACK_S: Final = 0.0005
 _CHARS_PER_TOKEN: Final = 4
-_STEP: Final = re.compile(r"([a-z])([0-9]{1,9})")
 
 _WEATHER: Final = Tool(
     name="get_weather",
@@ -30,62 +29,15 @@ _WEATHER: Final = Tool(
 )
 
 
-class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """What a simulated answer does. Counts are of tokens; None means: never, or one whole specimen for `tokens`."""
-
-    tokens: int | None = None
-    delay_ms: int = 20
-    first_token_ms: int = 0
-    reasoning: int = 0
-    tool_calls: int = 0
-    cut_after: int | None = None
-    stall_after: int | None = None
-    status: int | None = None
-
-
-class _Letter(msgspec.Struct, frozen=True, kw_only=True):
-    field: str
-    meaning: str
-    least: int = 0
-    most: int = 1_000_000
-
-
-_LETTERS: Final = {
-    "n": _Letter(field="tokens", meaning="count", least=1),
-    "d": _Letter(field="delay_ms", meaning="delay ms", most=60_000),
-    "f": _Letter(field="first_token_ms", meaning="first-token ms", most=600_000),
-    "r": _Letter(field="reasoning", meaning="reasoning tokens first"),
-    "t": _Letter(field="tool_calls", meaning="tool calls", most=128),
-    "x": _Letter(field="cut_after", meaning="cut after"),
-    "s": _Letter(field="stall_after", meaning="stall after"),
-    "e": _Letter(field="status", meaning="fail with this status", least=400, most=599),
-}
-
-
-def parse_script(model: str) -> Script:
-    """Read a script such as `n200-d5`; an empty one, or `simulated`, is the default.
-
-    Raises RequestError 404 that names the wrong part and the letters there are.
-    """
-    if model in {"", "simulated"}:
-        return Script()
-    values: dict[str, int] = {}
-    for part in model.split("-"):
-        field, value = _parse_part(part, model)
-        if field in values:
-            raise _not_found(model, f"{part[0]!r} is there twice")
-        values[field] = value
-    return Script(**values)
-
-
 class SimulatedProvider(Provider):
     """Answers out of thin air, each token at its time."""
 
     kind = "simulated"
+    default_model: str
 
-    def __init__(self, *, name: str = "simulated", default_model: str | None = "simulated") -> None:
+    def __init__(self, *, name: str = "simulated", default_model: str | None = None) -> None:
         self.name = name
-        self.default_model = default_model
+        self.default_model = default_model or "simulated"
 
     async def open(self) -> None:
         """Nothing is shared."""
@@ -175,25 +127,6 @@ class _Pacer:
             self._timer = self._loop.call_soon(self._tick)
 
 
-def _parse_part(part: str, model: str) -> tuple[str, int]:
-    match = _STEP.fullmatch(part)
-    if match is None:
-        raise _not_found(model, f"{part[:50]!r} is not a letter and a number")
-    letter = _LETTERS.get(match[1])
-    if letter is None:
-        raise _not_found(model, f"there is no letter {match[1]!r}")
-    value = int(match[2])
-    if not letter.least <= value <= letter.most:
-        raise _not_found(model, f"{match[1]!r} goes from {letter.least} to {letter.most}, not {value}")
-    return letter.field, value
-
-
-def _not_found(model: str, wrong: str) -> RequestError:
-    letters = ", ".join(f"{name} {letter.meaning}" for name, letter in _LETTERS.items())
-    message = f"no simulated model {model[:50]!r}: {wrong}; a script is like n200-d5, its letters are {letters}"
-    return RequestError(404, "model_not_found", message, field="model")
-
-
 def _compose(script: Script, request: ChatRequest) -> _Answer:
     prompt = request.last_user_text()
     thoughts = islice(cycle(specimen.thought_tokens(prompt)), script.reasoning)
@@ -237,8 +170,7 @@ def _tool_calls(script: Script, request: ChatRequest) -> Iterator[Event]:
         tool = tools[call % len(tools)]
         # An id is as good as unique within a conversation, and the same each time.
         yield ToolCallStarted(call=call, id=f"call_{len(request.messages)}_{call}", name=tool.name)
-        written = msgspec.json.encode(specimen.arguments(tool.parameters)).decode()
-        for token in specimen.tokenize(written):
+        for token in specimen.tokenize(specimen.arguments(tool.parameters)):
             yield ToolCallDelta(call=call, arguments=token)
 
 
@@ -266,7 +198,7 @@ def _refusal(status: int) -> UpstreamError:
 
 
 def _started(request: ChatRequest) -> Started:
-    script = "" if request.model in {"", "simulated"} else f"/{request.model}"
+    script = "" if request.model in DEFAULT_NAMES else f"/{request.model}"
     return Started(model=f"simulated{script}", created_at=time.time())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ _QUOTE_READS: Final = 1_000
 _MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~]")
 _TOKEN: Final = re.compile(r"\n+| ?\w{1,10}| ?[^\w\s]+|\s")
 _SCHEMA_DEPTH: Final = 8
+_MOST_SCHEMA_LOOKS: Final = 1_000
+_MOST_ARGUMENT_CHARS: Final = 10_000
 _SCALARS: Final = {"integer": 1, "number": 1.5, "boolean": True, "null": None}
 
 _MARKDOWN: Final = """\
@@ -63,10 +66,11 @@ def quote(prompt: str) -> str:
     return _MARKUP.sub(r"\\\g<0>", line) or "nothing"
 
 
-def arguments(schema: dict[str, Any] | None) -> dict[str, Any]:
-    """Arguments that fit a tool's JSON Schema, property by property."""
-    value = _value(schema or {}, root=schema or {}, depth=0)
-    return value if isinstance(value, dict) else {}
+def arguments(schema: dict[str, Any] | None) -> str:
+    """JSON text of arguments that fit a tool's schema, property by property; an empty object where it asks for much."""
+    value = _Filler(schema or {}).fill(schema or {})
+    text = json.dumps(value if isinstance(value, dict) else {}, separators=(",", ":"))
+    return text if len(text) <= _MOST_ARGUMENT_CHARS else "{}"
 
 
 def _printable(character: str) -> bool:
@@ -74,45 +78,50 @@ def _printable(character: str) -> bool:
     return character.isprintable() or character == "\u200d"
 
 
-def _value(schema: Any, *, root: dict[str, Any], depth: int) -> Any:
-    if not isinstance(schema, dict) or depth > _SCHEMA_DEPTH:
-        return None
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    if (other := _other(schema, root)) is not None:
-        return _value(other, root=root, depth=depth + 1)
-    return _typed(schema, root=root, depth=depth)
+class _Filler:
+    """Finds values that fit one JSON Schema, and gives up once it has looked at enough of it."""
 
+    def __init__(self, root: dict[str, Any]) -> None:
+        self._root = root
+        self._looks_left = _MOST_SCHEMA_LOOKS
 
-def _other(schema: dict[str, Any], root: dict[str, Any]) -> Any:
-    """The schema that stands in for this one: behind a reference, or the first of several."""
-    if isinstance(reference := schema.get("$ref"), str):
-        return _resolve(reference, root)
-    choices = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
-    return choices[0] if isinstance(choices, list) else None
+    def fill(self, schema: Any, depth: int = 0) -> Any:
+        self._looks_left -= 1
+        if not isinstance(schema, dict) or depth > _SCHEMA_DEPTH or self._looks_left < 0:
+            return None
+        if "const" in schema:
+            return schema["const"]
+        if isinstance(choices := schema.get("enum"), list) and choices:
+            return choices[0]
+        if (other := self._other(schema)) is not None:
+            return self.fill(other, depth + 1)
+        return self._typed(schema, depth)
 
+    def _other(self, schema: dict[str, Any]) -> Any:
+        """The schema that stands in for this one: behind a reference, or the first of several."""
+        if isinstance(reference := schema.get("$ref"), str):
+            return self._resolve(reference)
+        choices = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+        return choices[0] if isinstance(choices, list) else None
 
-def _resolve(reference: str, root: dict[str, Any]) -> Any:
-    found: Any = root
-    for name in reference.removeprefix("#").strip("/").split("/"):
-        found = found.get(name) if isinstance(found, dict) else None
-    return found
+    def _resolve(self, reference: str) -> Any:
+        found: Any = self._root
+        for name in reference.removeprefix("#").strip("/").split("/"):
+            found = found.get(name) if isinstance(found, dict) else None
+        return found
 
-
-def _typed(schema: dict[str, Any], *, root: dict[str, Any], depth: int) -> Any:
-    match _type(schema):
-        case "object":
-            properties = schema.get("properties")
-            named = properties if isinstance(properties, dict) else {}
-            return {name: _value(inner, root=root, depth=depth + 1) for name, inner in named.items()}
-        case "array":
-            return [_value(schema.get("items", {"type": "string"}), root=root, depth=depth + 1)]
-        case "integer" | "number" as kind:
-            return schema.get("minimum", _SCALARS[kind])
-        case kind:
-            return _SCALARS.get(kind, "simulated")
+    def _typed(self, schema: dict[str, Any], depth: int) -> Any:
+        match _type(schema):
+            case "object":
+                properties = schema.get("properties")
+                named = properties if isinstance(properties, dict) else {}
+                return {name: self.fill(inner, depth + 1) for name, inner in named.items()}
+            case "array":
+                return [self.fill(schema.get("items", {"type": "string"}), depth + 1)]
+            case "integer" | "number" as kind:
+                return schema.get("minimum", _SCALARS[kind])
+            case kind:
+                return _SCALARS.get(kind, "simulated")
 
 
 def _type(schema: dict[str, Any]) -> str:

@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable
 from typing import Final, Generic, TypeVar
 
 import structlog
 
 T = TypeVar("T")
-C = TypeVar("C")
 
 _log = structlog.get_logger(__name__)
 
@@ -102,7 +101,11 @@ class _Reader(Generic[T]):
         self._end(error)
 
     def _drain(self) -> None:
-        with _closed_at_end(self._iterable) as iterable, _closed_at_end(iter(iterable)) as iterator:
+        with contextlib.ExitStack() as closing:
+            closing.callback(_close, self._iterable)
+            iterator = iter(self._iterable)
+            if iterator is not self._iterable:
+                closing.callback(_close, iterator)
             for item in iterator:
                 if not self._offer(item):
                     return
@@ -138,11 +141,7 @@ class _Reader(Generic[T]):
             self._stopped = True
 
 
-@contextlib.contextmanager
-def _closed_at_end(thing: C) -> Iterator[C]:
-    try:
-        yield thing
-    finally:
-        close = getattr(thing, "close", None)
-        if callable(close):
-            close()
+def _close(thing: object) -> None:
+    close = getattr(thing, "close", None)
+    if callable(close):
+        close()

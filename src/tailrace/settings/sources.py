@@ -202,10 +202,13 @@ def _read_file(asked: Given | None, folder: Path) -> tuple[Path | None, str, dic
 
 
 def _parse(path: Path, label: str) -> dict[str, Any]:
+    text = _read_text(path, label)
     try:
-        return tomllib.loads(_read_text(path, label))
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"is not TOML: {error}", where=label) from None
+        end = f"at line {text.count(chr(10)) + 1}, column {len(text) - text.rfind(chr(10))}"
+        message = str(error).replace("at end of document", end)
+        raise SettingsError(f"is not TOML: {message}", where=label) from None
 
 
 def _read_text(path: Path, label: str) -> str:

@@ -22,7 +22,8 @@ class Viewer(Protocol):
 class StreamLog(ABC):
     """Entries numbered from 1 without a gap. One writer; any number of viewers, none of which holds it up.
 
-    `owner` may read it, `dialect` names the format it was asked for in, `created_at` is Unix time in seconds, and
+    `owner` may read it, `dialect` names the format it was asked for in, `created_at` is Unix time in seconds, `tail`
+    the number of the last entry (0 where there is none), `terminal` how it ended (None while it runs), and
     `on_abandoned` is called each time the last viewer has left.
     """
 
@@ -32,6 +33,8 @@ class StreamLog(ABC):
     owner: str
     dialect: str
     created_at: float
+    tail: int
+    terminal: Finished | Failed | None
     on_abandoned: Callable[[], None] | None
 
     @abstractmethod
@@ -44,16 +47,6 @@ class StreamLog(ABC):
     @abstractmethod
     def read(self, after: int, limit: int) -> Sequence[Event]:
         """Up to `limit` events that follow entry `after`, the first being entry `after + 1`."""
-
-    @property
-    @abstractmethod
-    def tail(self) -> int:
-        """The number of the last entry, 0 where there is none."""
-
-    @property
-    @abstractmethod
-    def terminal(self) -> Finished | Failed | None:
-        """How it ended, None while it runs."""
 
     @abstractmethod
     def attach(self, viewer: Viewer) -> None:

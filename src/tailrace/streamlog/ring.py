@@ -16,17 +16,7 @@ LINGER_S: Final = 60.0
 class RingLog(StreamLog):
     """One generation's entries, in a list: an entry costs its text and about 100 bytes."""
 
-    __slots__ = (
-        "_events",
-        "_quiet_since",
-        "_terminal",
-        "_viewers",
-        "created_at",
-        "dialect",
-        "id",
-        "on_abandoned",
-        "owner",
-    )
+    __slots__ = ("_events", "_quiet_since", "_viewers", "created_at", "dialect", "id", "on_abandoned", "owner", "tail", "terminal")
 
     def __init__(self, log_id: str, *, owner: str, dialect: str) -> None:
         self.id = log_id
@@ -35,39 +25,34 @@ class RingLog(StreamLog):
         self.created_at = time.time()
         self.on_abandoned: Callable[[], None] | None = None
         self._events: list[Event] = []
-        self._viewers: list[Viewer] = []
-        self._terminal: Finished | Failed | None = None
+        # Replaced, never changed: a viewer may leave while all are being woken
+        self._viewers: tuple[Viewer, ...] = ()
+        self.tail = 0
+        self.terminal: Finished | Failed | None = None
         self._quiet_since: float | None = None
 
     def append(self, events: Sequence[Event]) -> None:
-        if self._terminal is not None:
+        if self.terminal is not None:
             raise RuntimeError(f"log {self.id} is sealed")
         self._events += events
+        self.tail = len(self._events)
         last = events[-1]
         if isinstance(last, (Finished, Failed)):
-            self._terminal = last
-        for viewer in tuple(self._viewers):
+            self.terminal = last
+        for viewer in self._viewers:
             viewer.wake()
 
     def read(self, after: int, limit: int) -> Sequence[Event]:
         return self._events[after : after + limit]
 
-    @property
-    def tail(self) -> int:
-        return len(self._events)
-
-    @property
-    def terminal(self) -> Finished | Failed | None:
-        return self._terminal
-
     def attach(self, viewer: Viewer) -> None:
-        self._viewers.append(viewer)
+        self._viewers = (*self._viewers, viewer)
         self._quiet_since = None
 
     def detach(self, viewer: Viewer) -> None:
         if viewer not in self._viewers:
             return
-        self._viewers.remove(viewer)
+        self._viewers = tuple(other for other in self._viewers if other is not viewer)
         if not self._viewers and self.on_abandoned is not None:
             self.on_abandoned()
 
@@ -77,9 +62,9 @@ class RingLog(StreamLog):
 
     def tick(self, now: float) -> bool:
         """Tick the viewers; say whether the log is still wanted in memory."""
-        for viewer in tuple(self._viewers):
+        for viewer in self._viewers:
             viewer.tick(now)
-        if self._terminal is None or self._viewers:
+        if self.terminal is None or self._viewers:
             return True
         if self._quiet_since is None:
             self._quiet_since = now
@@ -89,7 +74,7 @@ class RingLog(StreamLog):
 class Ring:
     """All the logs of this process, by id. Of the finished ones without a viewer it keeps `max_idle` at most."""
 
-    def __init__(self, *, max_idle: int = 10_000) -> None:
+    def __init__(self, *, max_idle: int = 4096) -> None:
         self._logs: dict[str, RingLog] = {}
         self._max_idle = max_idle
 

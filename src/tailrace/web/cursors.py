@@ -9,7 +9,7 @@ import msgspec
 
 from tailrace.errors import RequestError
 
-_PLACE: Final = re.compile(r"(gen_[0-9a-f]{24})\.(\d{1,9})(?:\.(\d{1,3}))?")
+_PLACE: Final = re.compile(r"(gen_[0-9a-f]{24})\.(\d{1,9})(?:\.(\d{1,3}))?", re.ASCII)
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ def parse_place(cursor: str) -> Place:
         raise RequestError(
             400, "bad_cursor", f"{cursor[:80]!r} is no cursor; it is the id of a frame, such as gen_….12"
         )
-    log_id, seq, frame = found.groups()
-    if frame is None or seq == "0":
-        return Place(log_id=log_id, seq=int(seq))
-    return Place(log_id=log_id, seq=int(seq) - 1, frames=int(frame))
+    log_id, seq, frame = found[1], int(found[2]), found[3]
+    if frame is None or not seq:
+        return Place(log_id=log_id, seq=seq)
+    return Place(log_id=log_id, seq=seq - 1, frames=int(frame))

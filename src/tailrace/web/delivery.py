@@ -124,9 +124,12 @@ class _DirectViewer(_Viewer):
                 self._rest.cancel()
 
     def wake(self) -> None:
+        feed = self._feed
         try:
-            while not self._blocked and (messages := self._feed.take()):
+            while not self._blocked and (messages := feed.take()):
                 self._send_now(messages)
+                if not feed.has_more:
+                    return
         except Exception:
             self._give_up()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final, TypeAlias
@@ -51,9 +52,15 @@ class Cursor:
         return self._encoder.heartbeat
 
     @property
+    def has_more(self) -> bool:
+        """There is something to take."""
+        return self._seq < self._log.tail
+
+    @property
     def at_end(self) -> bool:
         """Everything has been taken and nothing can follow."""
-        return self._log.terminal is not None and self._seq >= self._log.tail and not self._opening
+        log = self._log
+        return log.terminal is not None and self._seq >= log.tail and not self._opening
 
     def fall_behind(self) -> None:
         """What is taken next is catch-up: neighbouring deltas may be joined."""
@@ -61,9 +68,13 @@ class Cursor:
 
     def take(self) -> bytes:
         """The frames of the next entries, a page of them at most; empty where nothing is new."""
-        if self._opening:
-            opening, self._opening = self._opening, b""
-            return opening
+        frames, self._opening = self._opening, b""
+        # The dialect may show nothing of a whole page, and no one wakes a viewer for what is there already
+        while not frames and self._seq < self._log.tail:
+            frames = self._take_page()
+        return frames
+
+    def _take_page(self) -> bytes:
         first = self._seq + 1
         events = self._log.read(self._seq, _PAGE)
         self._seq += len(events)
@@ -125,6 +136,11 @@ class Feed(ABC):
     def take(self) -> list[Message]:
         """The messages that are due now, in order; none where nothing is new. After `ended` there are no more."""
 
+    @property
+    @abstractmethod
+    def has_more(self) -> bool:
+        """Whether another `take` would bring something."""
+
     @abstractmethod
     def open_late(self) -> list[Message]:
         """Begin the response though nothing came yet; nothing where that makes no sense."""
@@ -168,6 +184,10 @@ class StreamFeed(Feed):
         self.ended = self._cursor.at_end
         return [body_message(body, more=not self.ended)] if body or self.ended else []
 
+    @property
+    def has_more(self) -> bool:
+        return not self.ended and self._cursor.has_more
+
     def fall_behind(self) -> None:
         self._cursor.fall_behind()
 
@@ -187,7 +207,7 @@ class StreamFeed(Feed):
         start = self._start_stream()
         body = opening + self._cursor.take()
         self.ended = self._cursor.at_end
-        return [start, body_message(body, more=not self.ended)] if body else [start]
+        return [start, body_message(body, more=not self.ended)] if body or self.ended else [start]
 
     def _start_stream(self) -> Message:
         return self._start(200, [(b"content-type", self._dialect.media_type.encode()), *STREAM_HEADERS])
@@ -206,6 +226,10 @@ class WholeFeed(Feed):
                 self.ended = True
                 body = self._dialect.whole(self.log.id, self.log.read(0, self.log.tail))
                 return [self._start(200, body_headers("application/json", body)), body_message(body)]
+
+    @property
+    def has_more(self) -> bool:
+        return False
 
     def open_late(self) -> list[Message]:
         return []
@@ -228,7 +252,7 @@ def failed_without_content(log: StreamLog) -> Failed | None:
 def body_headers(media_type: str, body: bytes, retry_after: float | None = None) -> Headers:
     """The headers of a body that is sent whole."""
     headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
-    return headers if retry_after is None else [*headers, (b"retry-after", b"%d" % max(1, round(retry_after)))]
+    return headers if retry_after is None else [*headers, (b"retry-after", b"%d" % max(1, math.ceil(retry_after)))]
 
 
 def body_message(body: bytes, *, more: bool = False) -> Message:

@@ -7,7 +7,8 @@ from typing import Any, Final, TypeAlias
 from pydantic import BaseModel, TypeAdapter
 
 from tailrace.dialects import DIALECTS
-from tailrace.dialects.body import QUERY_FIELDS, ChatBody, MessageBody
+from tailrace.dialects.body import QUERY_FIELDS, ChatBody
+from tailrace.dialects.messages import MessageBody
 
 Schema: TypeAlias = dict[str, Any]
 

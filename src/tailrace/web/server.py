@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import structlog
 import uvicorn
@@ -23,10 +23,8 @@ from tailrace.errors import SettingsError
 from tailrace.settings import Settings
 from tailrace.web.connection import Connection, Phase
 
-FLUSH_S: Final = 5.0
-"""How long viewers may take for their last bytes once the listeners are closed."""
-
 _BACKLOG: Final = 4096
+_HURRY_S: Final = 1.0
 _SWEEP_TICKS: Final = 10  # uvicorn ticks ten times a second
 
 _log = structlog.get_logger(__name__)
@@ -45,6 +43,9 @@ class Drainable(Protocol):
 
 class Server(uvicorn.Server):
     """A uvicorn server that drains before it closes. `announce` is called with its URL once it answers."""
+
+    flush_s: ClassVar[float] = 5.0
+    """How long viewers may take for their last bytes once the listeners are closed."""
 
     def __init__(self, app: Any, settings: Settings, *, announce: Callable[[str], None] | None = None) -> None:
         super().__init__(build_config(app, settings))
@@ -71,13 +72,15 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the listeners, let viewers take their last bytes for `FLUSH_S`, shut the app down."""
-        flush_s = 0 if self.force_exit else FLUSH_S
+        """Close the listeners, let viewers take their last bytes for `flush_s`, shut the app down."""
+        flush_s = 0 if self.force_exit else self.flush_s
         deadline = asyncio.get_running_loop().call_later(flush_s, self._abort_connections)
         try:
             await super().shutdown(sockets)
         finally:
             deadline.cancel()
+        if self.force_exit:
+            await self._hurry_lifespan()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note the signal; a second SIGINT ends at once.
@@ -91,10 +94,18 @@ class Server(uvicorn.Server):
 
     async def _drain_app(self) -> None:
         try:
-            async with asyncio.timeout(self._drain_s + FLUSH_S):
+            async with asyncio.timeout(self._drain_s + self.flush_s):
                 await self._app.state.tailrace.drain(self._drain_s)
         except Exception:
             _log.exception("the app could not drain")
+
+    async def _hurry_lifespan(self) -> None:
+        # uvicorn leaves it out when forced to end, and so the app's connections open.
+        try:
+            async with asyncio.timeout(_HURRY_S):
+                await self.lifespan.shutdown()
+        except TimeoutError:
+            _log.warning("the app did not shut down in time")
 
     def _sweep(self) -> None:
         now = asyncio.get_running_loop().time()

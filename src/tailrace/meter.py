@@ -21,7 +21,7 @@ from tailrace.events import (
 from tailrace.requests import ChatRequest
 
 _INLINE_BYTES: Final = 8 << 10
-"""Above this much text the tokenizer runs in a thread, so that it holds nobody up."""
+"""Above this much text the tokenizer runs in a thread, so that it holds nobody up; so does its first use."""
 
 _SURENESS: Final[tuple[UsageSource, ...]] = ("estimated", "counted", "reported")
 
@@ -76,7 +76,8 @@ class Meter:
         if whole and said.input_tokens is not None and said.output_tokens is not None:
             return said
         generated = "".join(piece for event in answer if (piece := _generated(event)) is not None)
-        if self.bytes + tokens.length(self._request) > _INLINE_BYTES:
+        long = self.bytes + tokens.length(self._request) > _INLINE_BYTES
+        if long or not tokens.ready(self._request.model):
             return await asyncio.to_thread(_complete, said, self._request, generated, whole)
         return _complete(said, self._request, generated, whole)
 

@@ -147,8 +147,13 @@ class _Answer:
         reader = self._reader
         if reader is None:
             self._refusal += data
-            return len(self._refusal) >= MAX_REFUSAL
+            if len(self._refusal) >= MAX_REFUSAL:
+                raise self._refused()
+            return False
         self._sink(reader.feed(data))
+        if reader.done:
+            # A failure raised here closes the connection at once, where True would wait for the body's end.
+            reader.finish()
         return reader.done
 
     @property
@@ -159,10 +164,13 @@ class _Answer:
     def finish(self) -> Finish:
         """The body has ended. Raises UpstreamError for a refusal or a broken answer."""
         if self._reader is None:
-            raise refuse(self._status, self._headers, bytes(self._refusal[:MAX_REFUSAL]))
+            raise self._refused()
         if events := self._reader.flush():
             self._sink(events)
         return self._reader.finish()
+
+    def _refused(self) -> UpstreamError:
+        return refuse(self._status, self._headers, bytes(self._refusal[:MAX_REFUSAL]))
 
 
 def names_in(listing: Any, key: str, name: str) -> list[str]:

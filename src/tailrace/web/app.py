@@ -152,10 +152,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "auto_configure": False},
     )
     app.state.tailrace = tailrace
-    app.include_router(tailrace.router)
+    routes = Routes(tailrace)
+    app.include_router(routes.router)
     app.include_router(create_pages(tailrace))
     app.add_exception_handler(HTTPException, _refuse_http)
-    app.add_middleware(Edge, settings=tailrace.settings, metrics=tailrace.metrics, open_mode=tailrace.open_mode)
+    app.add_middleware(
+        Edge,
+        settings=tailrace.settings,
+        metrics=tailrace.metrics,
+        open_mode=tailrace.open_mode,
+        endpoints=routes.endpoints,
+    )
     return app
 
 

@@ -1,11 +1,18 @@
-"""The outermost layer of the whole server: request ids, CORS, and a count of what was answered."""
+"""The outermost layer of the whole server: request ids, CORS, and a count of what was answered.
+
+The routes that generate are found here, by one look into a table, before the framework's own layers: those cost 150 µs
+of CPU a request and have nothing to add to a body that we read and a response that we write ourselves. Under a path
+prefix, and for every other route, the framework finds the same endpoints.
+"""
 
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
 
-from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tailrace.metrics import Metrics
@@ -15,7 +22,12 @@ from tailrace.web.auth import is_loopback_origin
 REQUEST_ID: Final = "tailrace.request_id"
 EDGE_HEADERS: Final = "tailrace.edge_headers"
 STATUS: Final = "tailrace.status"
-"""Scope keys: the request's id, the headers every response carries, and the status of one sent past this layer."""
+ROUTE: Final = "tailrace.route"
+"""Scope keys: the request's id, the headers every response carries, the status of one sent past this layer, and the
+route's name where it was found here.
+"""
+
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 _EXPOSED: Final = b"X-Tailrace-Stream, X-Request-Id, Retry-After, " + b", ".join(
     b"x-ratelimit-%b-%b" % (what, of) for what in (b"limit", b"remaining", b"reset") for of in (b"requests", b"tokens")
@@ -25,10 +37,19 @@ _METHODS: Final = b"GET, POST, PATCH, DELETE, OPTIONS"
 
 
 class Edge:
-    """Wraps the whole application."""
+    """Wraps the whole application. `endpoints` are those of the table, by method and path."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings, metrics: Metrics, open_mode: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: Settings,
+        metrics: Metrics,
+        open_mode: bool,
+        endpoints: Mapping[tuple[str, str], Endpoint],
+    ) -> None:
         self._app = app
+        self._endpoints = endpoints
         self._origins = frozenset(settings.cors.origins)
         self._open_mode = open_mode
         self._metrics = metrics
@@ -50,14 +71,20 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_headers)
+            if (endpoint := self._endpoints.get((scope["method"], scope["path"]))) is None:
+                await self._app(scope, receive, send_with_headers)
+            else:
+                scope[ROUTE] = scope["path"]
+                response = await endpoint(Request(scope, receive))
+                await response(scope, receive, send_with_headers)
         finally:
             self._metrics.request_answered(_route(scope), scope.get(STATUS, _CLIENT_LEFT))
 
     def _cors(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        origin = Headers(scope=scope).get("origin")
-        if origin is None:
+        found = _header(scope, b"origin")
+        if found is None:
             return []
+        origin = found.decode("latin-1")
         vary = (b"vary", b"Origin")
         if not (origin in self._origins or (self._open_mode and is_loopback_origin(origin))):
             return [vary]
@@ -74,21 +101,29 @@ def new_request_id() -> str:
 
 
 def _route(scope: Scope) -> str:
-    route: Any = scope.get("route")
-    return getattr(route, "path", "other")
+    if ROUTE in scope:
+        return str(scope[ROUTE])
+    return getattr(scope.get("route"), "path", "other")
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
 
 
 def _is_preflight(scope: Scope) -> bool:
-    return scope["method"] == "OPTIONS" and "access-control-request-method" in Headers(scope=scope)
+    return scope["method"] == "OPTIONS" and _header(scope, b"access-control-request-method") is not None
 
 
 async def _answer_preflight(scope: Scope, headers: list[tuple[bytes, bytes]], send: Send) -> None:
     """OPTIONS needs no key: it says which origins may call, and nothing else."""
     allowed = any(name == b"access-control-allow-origin" for name, _ in headers)
-    asked = Headers(scope=scope).get("access-control-request-headers", "")
+    asked = _header(scope, b"access-control-request-headers") or b""
     answer = [
         (b"access-control-allow-methods", _METHODS),
-        (b"access-control-allow-headers", asked.encode("latin-1")),
+        (b"access-control-allow-headers", asked),
         (b"access-control-max-age", b"600"),
     ]
     await send(

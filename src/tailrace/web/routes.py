@@ -22,7 +22,7 @@ from tailrace.web.auth import Caller, Gate
 from tailrace.web.bodies import read_json
 from tailrace.web.cursors import Place, parse_place
 from tailrace.web.delivery import Delivery
-from tailrace.web.edge import REQUEST_ID, new_request_id
+from tailrace.web.edge import REQUEST_ID, Endpoint, new_request_id
 from tailrace.web.feed import Feed, Head, Headers, StreamFeed, WholeFeed
 from tailrace.web.openapi import Schema, cancelling, listening, listing, posting, reading
 from tailrace.web.states import describe
@@ -46,11 +46,15 @@ class Host(Protocol):
 
 
 class Routes:
-    """Builds the router. Every handler is told the caller; every refusal leaves as problem JSON."""
+    """Builds the router, and the table of the same endpoints by method and path.
+
+    Every handler is told the caller; every refusal leaves as problem JSON.
+    """
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self.router = APIRouter(tags=["tailrace"])
+        self.endpoints: dict[tuple[str, str], Endpoint] = {}
         self._add_chat()
         self._add_streams()
 
@@ -81,6 +85,7 @@ class Routes:
             except RequestError as error:
                 return refuse(error, request)
 
+        self.endpoints[method, path] = endpoint
         operation_id = f"{method.lower()}{re.sub('[^a-z0-9]+', '_', path).rstrip('_')}"
         self.router.add_api_route(
             path,

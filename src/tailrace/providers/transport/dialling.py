@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -56,6 +57,8 @@ def _failure(what: str, error: OSError) -> UpstreamError:
         reason = error.verify_message
     elif isinstance(error, ssl.SSLError):
         reason = (error.reason or "handshake failed").replace("_", " ").lower()
-    else:
+    elif error.errno is None or isinstance(error, socket.gaierror):
         reason = error.strerror or str(error) or type(error).__name__
+    else:
+        reason = os.strerror(error.errno)  # asyncio's own text repeats the address
     return UpstreamError("upstream_error", f"{what}: {reason}")

@@ -14,7 +14,7 @@ stamp=$("$python" --version; cat "$locks/llama-cpp.txt" "$locks/llama-server.txt
 
 pip="$python -m pip --disable-pip-version-check --quiet"
 if ! ls "$cache/wheels/llama_cpp_python-$version-"*.whl >/dev/null 2>&1; then
-    echo "Building llama-cpp-python $version, once: about 3 minutes on 2 cores"
+    echo "Building llama-cpp-python $version, once: about 5 minutes on 2 cores"
     $pip wheel --no-deps --require-hashes --wheel-dir "$cache/wheels" --requirement "$locks/llama-cpp.txt"
 fi
 

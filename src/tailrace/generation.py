@@ -7,8 +7,8 @@ exactly once. Whoever reads the answer reads the log.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-import secrets
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -270,7 +270,7 @@ class Generations:
         self._interval = min(self._interval, _sweep_interval(settings))
         generation = Generation(
             attempts,
-            log=self.ring.create(f"gen_{secrets.token_hex(12)}", owner=owner, dialect=dialect),
+            log=self.ring.create(f"gen_{os.urandom(12).hex()}", owner=owner, dialect=dialect),
             settings=settings,
             on_disconnect=on_disconnect,
             metrics=self.metrics,

@@ -118,6 +118,9 @@ class DataReader:
 
     def _read_frames(self, frames: bytes) -> list[bytes]:
         if len(frames) <= self._max_bytes and b"\r" not in frames:
+            # One frame of one line, as a model that takes its time sends them
+            if frames.find(b"\n") == len(frames) - 2 and frames.startswith(b"data: "):
+                return [frames[6:-2]]
             payloads: list[bytes] = _PLAIN_FRAMES.findall(frames)
             if payloads and payloads[-1]:
                 return payloads

@@ -112,7 +112,9 @@ class ChatBody(StrictModel):
     max_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, ge=0, le=1)
-    stop: Annotated[list[str], BeforeValidator(_one_or_many)] = Field(default=[], max_length=16)
+    stop: Annotated[list[str], BeforeValidator(_one_or_many, json_schema_input_type=str | list[str])] = Field(
+        default=[], max_length=16
+    )
     seed: int | None = None
     tools: list[ToolBody] = Field(default=[])
     tool_choice: ToolChoiceField | None = None

@@ -15,8 +15,8 @@ from tailrace.providers.bodies import (
     parse_arguments,
     pick,
     refuse_fields,
-    refuse_part,
     unsupported,
+    unsupported_part,
 )
 from tailrace.requests import (
     ChatRequest,
@@ -69,7 +69,7 @@ def _system(request: ChatRequest) -> Iterator[str]:
         if message.role == "system":
             for part in message.parts:
                 if not isinstance(part, Text):
-                    raise refuse_part(_VENDOR, "system", part, f"messages.{number}")
+                    raise unsupported_part(_VENDOR, "system", part, f"messages.{number}")
             if message.text:
                 yield message.text
 
@@ -106,7 +106,7 @@ def _block(part: Part, message: Message, field: str) -> _Block | None:
         case Reasoning(), "assistant":
             # Without its signature the API refuses a thinking block; so it is another vendor's, of no use here.
             return _thinking(part.text, part.signature) if part.signature else None
-    raise refuse_part(_VENDOR, message.role, part, field)
+    raise unsupported_part(_VENDOR, message.role, part, field)
 
 
 def _thinking(text: str, signature: str) -> _Block:

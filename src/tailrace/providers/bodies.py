@@ -23,7 +23,7 @@ def refuse_fields(vendor: str, request: ChatRequest, fields: Iterable[str]) -> N
             raise unsupported(field, f"{vendor} has no {field}: leave it out, or choose another model")
 
 
-def refuse_part(vendor: str, role: str, part: object, field: str) -> RequestError:
+def unsupported_part(vendor: str, role: str, part: object, field: str) -> RequestError:
     """The refusal of a part that no message of this role may have."""
     kind = type(part).__name__.lower()
     return unsupported(field, f"{vendor} takes no {kind} in a message of the {role}")
@@ -68,7 +68,7 @@ def write_result(vendor: str, result: ToolResult, field: str) -> str:
     pieces: list[str] = ["Error: "] if result.is_error else []
     for part in result.content:
         if not isinstance(part, Text):
-            raise refuse_part(vendor, "tool", part, field)
+            raise unsupported_part(vendor, "tool", part, field)
         pieces.append(part.text)
     return "".join(pieces)
 

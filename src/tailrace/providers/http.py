@@ -51,7 +51,7 @@ class HttpProvider(Provider):
         self._host = urlsplit(base_url).hostname or ""
         self._headers = _override(self._own_headers(api_key), headers)
         check_headers(self._headers)
-        self._secrets = [value for value in (api_key, *headers.values()) if value]
+        self._secrets = [api_key or "", *headers.values(), *_credentials(headers)]
 
     async def open(self) -> None:
         await self._transport.open()
@@ -174,11 +174,12 @@ class _Answer:
 
 
 def names_in(listing: Any, key: str, name: str) -> list[str]:
-    """The names in a list of objects under `key`. Raises UpstreamError where there is no such list."""
+    """The names in a list of objects under `key`, none twice. Raises UpstreamError where there is no such list."""
     items = listing.get(key) if isinstance(listing, dict) else None
     if not isinstance(items, list):
         raise UpstreamError("upstream_invalid", f"answered the question for models without a list under {key!r}")
-    return [item[name] for item in items if isinstance(item, dict) and isinstance(item.get(name), str)]
+    names = (item.get(name) for item in items if isinstance(item, dict))
+    return list(dict.fromkeys(found for found in names if isinstance(found, str)))
 
 
 def _parse_reply(reply: Reply) -> Any:
@@ -188,6 +189,11 @@ def _parse_reply(reply: Reply) -> Any:
         return parse_loosely(reply.body)
     except WireError as error:
         raise UpstreamError("upstream_invalid", str(error)) from None
+
+
+def _credentials(headers: Mapping[str, str]) -> list[str]:
+    """What stands behind the scheme in the headers that authorize: upstreams echo it without."""
+    return [value.split()[-1] for name, value in headers.items() if "authorization" in name.lower() and value.strip()]
 
 
 def _override(own: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from typing import Final, TypeAlias, cast, get_args
+from typing import Final, TypeAlias, get_args
 
-from tailrace.errors import UpstreamError
+from tailrace.errors import HTTP_STATUS, FailureCode, UpstreamError
 from tailrace.events import Event, Failed, Finished, TextDelta
 from tailrace.providers.base import Finish, Provider, Sink
 from tailrace.providers.threads import iterate
@@ -40,19 +40,40 @@ class IteratorProvider(Provider):
     async def run(self, request: ChatRequest, sink: Sink) -> Finish:
         async with contextlib.aclosing(_batches(self._source)) as batches:
             async for batch in batches:
-                events = [_event(item) for item in batch if item != ""]
-                if events and isinstance(last := events[-1], (Finished, Failed)):
-                    return _end(events, last, sink)
-                sink(events)
+                events, end = _read(batch)
+                if events or end is None:
+                    sink(events)
+                if end is not None:
+                    return _end(end)
         return Finish(reason="stop")
 
 
-def _end(events: list[Event], last: Finished | Failed, sink: Sink) -> Finish:
-    if len(events) > 1:
-        sink(events[:-1])
-    if isinstance(last, Failed):
-        raise UpstreamError("upstream_error", last.message, retryable=last.retryable)
-    return Finish(reason=last.reason, native=last.native, stop_sequence=last.stop_sequence)
+def _read(batch: list[str | Event]) -> tuple[list[Event], Finished | Failed | TypeError | None]:
+    """The events up to the first item that ends it all, and that one: nothing is read past it."""
+    events: list[Event] = []
+    for item in batch:
+        if isinstance(item, str):
+            if item:
+                events.append(TextDelta(text=item))
+        elif isinstance(item, (Finished, Failed)):
+            return events, item
+        elif isinstance(item, _EVENTS):
+            events.append(item)
+        else:
+            kind = type(item).__name__
+            return events, TypeError(f"an iterator to be streamed yields str or tailrace events, not {kind}")
+    return events, None
+
+
+def _end(end: Finished | Failed | TypeError) -> Finish:
+    match end:
+        case Finished(reason=reason, native=native, stop_sequence=stop_sequence):
+            return Finish(reason=reason, native=native, stop_sequence=stop_sequence)
+        case Failed(code=code, message=message):
+            known: FailureCode = code if code in HTTP_STATUS else "upstream_error"
+            raise UpstreamError(known, message, status=end.status, retry_after=end.retry_after, retryable=end.retryable)
+        case TypeError():
+            raise end
 
 
 async def _batches(source: Source) -> AsyncGenerator[list[str | Event], None]:
@@ -69,11 +90,3 @@ async def _batches(source: Source) -> AsyncGenerator[list[str | Event], None]:
     finally:
         if (close := getattr(iterator, "aclose", None)) is not None:
             await close()
-
-
-def _event(item: object) -> Event:
-    if isinstance(item, str):
-        return TextDelta(text=item)
-    if isinstance(item, _EVENTS):
-        return cast("Event", item)
-    raise TypeError(f"an iterator to be streamed yields str or tailrace events, not {type(item).__name__}")

@@ -14,8 +14,8 @@ from tailrace.providers.bodies import (
     parse_arguments,
     pick,
     refuse_fields,
-    refuse_part,
     unsupported,
+    unsupported_part,
     write_function,
     write_result,
 )
@@ -75,7 +75,7 @@ def _turn(message: Message, names: dict[str, str], field: str) -> Iterator[dict[
                 results += 1
                 yield _result(part, names, field)
             case _:
-                raise refuse_part(_VENDOR, message.role, part, field)
+                raise unsupported_part(_VENDOR, message.role, part, field)
     if results < len(message.parts) or not results:
         yield turn
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tailrace.errors import RequestError
-from tailrace.providers.bodies import encode_body, pick, refuse_part, write_function, write_result
+from tailrace.providers.bodies import encode_body, pick, unsupported_part, write_function, write_result
 from tailrace.requests import ChatRequest, Image, Message, Reasoning, ResponseFormat, Text, ToolCall, ToolResult
 
 _SAME: Final = (
@@ -80,7 +80,7 @@ def _assistant(message: Message, host: str, field: str) -> dict[str, Any]:
             case Reasoning():
                 thoughts += part.text
             case _:
-                raise refuse_part(_VENDOR, message.role, part, field)
+                raise unsupported_part(_VENDOR, message.role, part, field)
     written["content"] = message.text or (None if calls else "")
     if calls:
         written["tool_calls"] = calls
@@ -103,7 +103,7 @@ def _turn(message: Message, field: str) -> Iterator[dict[str, Any]]:
             case Image() if message.role == "user":
                 content.append(_image(part, field))
             case _:
-                raise refuse_part(_VENDOR, message.role, part, field)
+                raise unsupported_part(_VENDOR, message.role, part, field)
     if content or not results:
         only_text = len(content) == 1 and content[0].get("text")
         yield {"role": message.role, **_named(message), "content": only_text or content or ""}

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import msgspec
-
 from tailrace.errors import UpstreamError, WireError
 from tailrace.events import (
     Event,
@@ -26,7 +24,7 @@ from tailrace.providers.base import Finish
 from tailrace.providers.framing import EventFraming, Framing
 from tailrace.providers.openai_payloads import CHUNKS, GLANCES, Choice, Chunk, Delta, ToolCallPiece, Usage
 from tailrace.providers.openai_tool_calls import ToolCalls
-from tailrace.providers.payloads import UNTIDY
+from tailrace.providers.payloads import UNTIDY, write_json
 from tailrace.providers.refusals import break_off, message_of
 
 _DONE: Final = b"[DONE]"
@@ -46,6 +44,7 @@ _REASONS: Final[dict[str, FinishReason]] = {
 # (https://github.com/vllm-project/vllm/issues/57082, 2026-11).
 _BROKEN: Final = frozenset({"error", "abort", "insufficient_system_resource"})
 
+_FAR_FUTURE: Final = 1e11
 
 _glance: Final = GLANCES.decode
 
@@ -108,7 +107,7 @@ class OpenAIReader(AnswerReader):
         if isinstance(chunk.model, str) and chunk.model:
             self._model = chunk.model
         # Azure opens with a chunk whose time is 0 and whose model is empty.
-        if isinstance(chunk.created, int | float) and chunk.created > 0:
+        if isinstance(chunk.created, int | float) and 0 < chunk.created < _FAR_FUTURE:
             self._created_at = float(chunk.created)
 
     def _take_choice(self, choice: Choice, events: list[Event]) -> None:
@@ -184,7 +183,7 @@ def _text_events(content: Any, choice: int) -> Iterator[Event]:
 def _opaque_events(values: dict[str, Any], choice: int) -> Iterator[Event]:
     for kind, value in values.items():
         if value:
-            yield Opaque(kind=kind, json=msgspec.json.encode(value).decode(), choice=choice)
+            yield Opaque(kind=kind, json=write_json(value), choice=choice)
 
 
 def _usage_of(usage: Usage) -> UsageReported:

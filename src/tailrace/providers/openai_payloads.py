@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tailrace.providers.payloads import Count, PayloadDecoder
+from tailrace.providers.payloads import Count, Index, PayloadDecoder
 
 
 class FunctionPiece(msgspec.Struct, gc=False):
@@ -41,7 +41,7 @@ class Delta(msgspec.Struct, gc=False):
 
 
 class Choice(msgspec.Struct, gc=False):
-    index: int = 0
+    index: Index = 0
     delta: Delta | None = None
     message: Delta | None = None
     finish_reason: str | None = None
@@ -88,7 +88,7 @@ class TextChoice(msgspec.Struct, gc=False):
     """A choice that goes on with a piece of text."""
 
     delta: TextOnly
-    index: int = 0
+    index: Index = 0
     finish_reason: None = None
     logprobs: None = None
 

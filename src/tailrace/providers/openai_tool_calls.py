@@ -9,13 +9,14 @@ import msgspec
 from tailrace.errors import UpstreamError
 from tailrace.events import Event, ToolCallDelta, ToolCallStarted
 from tailrace.providers.openai_payloads import FunctionPiece, ToolCallPiece
+from tailrace.providers.payloads import write_json
 
 
 class ToolCalls:
     """The tool calls of one choice.
 
-    A piece belongs to the call with its `index`, else to that with its `id`, else to the last one. A name under
-    another id begins a new call even at a known index, because some servers number every call 0
+    A piece belongs to the call with its `index`, else to that with its `id`, else to that of the piece before. A name
+    under another id begins a new call even at a known index, because some servers number every call 0
     (https://github.com/ollama/ollama/issues/15457, 2026-11); a name with neither index nor id always does, because
     servers that send neither send whole calls. A call without an id gets one that is unique to the answer by `nonce`,
     since a client needs it to hand the result back.
@@ -25,6 +26,7 @@ class ToolCalls:
         self._choice = choice
         self._nonce = nonce
         self._calls: list[_Call] = []
+        self._latest: _Call | None = None
         self._by_index: dict[int, _Call] = {}
         self._by_id: dict[str, _Call] = {}
 
@@ -54,10 +56,11 @@ class ToolCalls:
         elif piece.id:
             call = self._by_id.get(piece.id)
         else:
-            call = self._calls[-1] if self._calls else None
+            call = self._latest
         if call is None or _begins_another(piece, call):
             call = _Call(number=len(self._calls))
             self._calls.append(call)
+        self._latest = call
         if piece.index is not None:
             self._by_index[piece.index] = call
         if piece.id:
@@ -88,4 +91,4 @@ def _begins_another(piece: ToolCallPiece, call: _Call) -> bool:
 def _as_text(arguments: Any) -> str:
     if arguments is None:
         return ""
-    return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+    return arguments if isinstance(arguments, str) else write_json(arguments)

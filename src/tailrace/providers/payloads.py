@@ -17,7 +17,11 @@ UNTIDY: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 """A number of tokens that can be believed."""
 
-_EXCERPT: Final = 120
+Index: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 16)]
+"""A choice's place among the answer's choices."""
+
+# More than any message keeps, so that no secret is cut in two before it can be masked.
+_EXCERPT: Final = 2000
 
 
 class PayloadDecoder(Generic[T]):
@@ -68,6 +72,14 @@ def parse_loosely(payload: bytes) -> Any:
         return json.loads(text, parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         raise WireError(f"expected JSON, got {text[:_EXCERPT]!r}") from None
+
+
+def write_json(value: Any) -> str:
+    """The JSON text of a parsed value. Raises WireError for one that a log could not hold."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except (OverflowError, RecursionError) as error:
+        raise WireError(f"the JSON holds what can't be kept: {error}") from None
 
 
 def _tidy(value: Any) -> Any:

@@ -16,7 +16,18 @@ LINGER_S: Final = 60.0
 class RingLog(StreamLog):
     """One generation's entries, in a list: an entry costs its text and about 100 bytes."""
 
-    __slots__ = ("_events", "_quiet_since", "_viewers", "created_at", "dialect", "id", "on_abandoned", "owner", "tail", "terminal")
+    __slots__ = (
+        "_events",
+        "_quiet_since",
+        "_viewers",
+        "created_at",
+        "dialect",
+        "id",
+        "on_abandoned",
+        "owner",
+        "tail",
+        "terminal",
+    )
 
     def __init__(self, log_id: str, *, owner: str, dialect: str) -> None:
         self.id = log_id

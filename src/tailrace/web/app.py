@@ -149,7 +149,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=tailrace.lifespan,
         docs_url=None,
         redoc_url=None,
-        telemetry={"tracing": False, "metrics": False, "auto_configure": False},
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.tailrace = tailrace
     routes = Routes(tailrace)

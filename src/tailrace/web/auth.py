@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
@@ -15,11 +16,12 @@ from starlette.requests import Request
 
 from tailrace.errors import RequestError
 from tailrace.settings import Secret, Settings
+from tailrace.web.bodies import check_type
 
 Identify: TypeAlias = Callable[[Request], Awaitable[str | None] | str | None]
 """An application's own answer to who asks: a user's name, None for nobody."""
 
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port")
+_FORWARDED: Final = (b"forwarded", b"x-forwarded-")
 _UNAUTHORIZED: Final = "a valid API key is needed, as X-API-Key: KEY or Authorization: Bearer KEY"
 
 
@@ -48,6 +50,7 @@ class OpenGate:
         self._check_host(headers.get("host", ""))
         self._check_forwarding(headers)
         self._check_origin(headers)
+        self._check_type(request)
         return Caller(name="local", admin=True)
 
     def _check_host(self, host: str) -> None:
@@ -61,13 +64,19 @@ class OpenGate:
             )
 
     def _check_forwarding(self, headers: Headers) -> None:
-        for name in _FORWARDED:
-            if name in headers:
+        for name, _ in headers.raw:
+            if name.startswith(_FORWARDED):
                 raise RequestError(
                     403,
                     "forwarded_refused",
-                    f"without keys a request that a proxy forwarded ({name}) is refused; set TAILRACE_ADMIN_KEY",
+                    f"without keys a request that a proxy forwarded ({name.decode('latin-1')[:80]}) is refused; "
+                    "set TAILRACE_ADMIN_KEY",
                 )
+
+    def _check_type(self, request: Request) -> None:
+        """A page elsewhere may post a form or a text without asking first, also where no body is read."""
+        if request.method == "POST" and (content_type := request.headers.get("content-type")) is not None:
+            check_type(content_type)
 
     def _check_origin(self, headers: Headers) -> None:
         origin = headers.get("origin")
@@ -119,6 +128,7 @@ def _equal(presented: str, key: str) -> bool:
     return hmac.compare_digest(presented.encode("utf-8", "replace"), key.encode())
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether the name or address means this machine."""
     if host == "localhost" or host.endswith(".localhost"):

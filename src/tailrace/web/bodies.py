@@ -9,7 +9,7 @@ from tailrace.errors import RequestError
 
 async def read_json(request: Request, *, max_body: int) -> bytes:
     """The body's bytes. Raises RequestError: 415 not application/json, 413 over the cap, 400 broken off."""
-    _check_type(request.headers.get("content-type", ""))
+    check_type(request.headers.get("content-type", ""))
     _check_length(request.headers.get("content-length", "0"), max_body)
     pieces: list[bytes] = []
     size = 0
@@ -24,7 +24,8 @@ async def read_json(request: Request, *, max_body: int) -> bytes:
     return b"".join(pieces)
 
 
-def _check_type(content_type: str) -> None:
+def check_type(content_type: str) -> None:
+    """Raise RequestError 415 for any type but JSON's."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise RequestError(

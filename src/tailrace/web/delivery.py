@@ -61,6 +61,8 @@ class Delivery(Response):
             self._feed.log.detach(viewer)
             if self._feed.status is not None:
                 scope[STATUS] = self._feed.status
+        if self.background is not None:
+            await self.background()
 
 
 class _Viewer(ABC):

@@ -7,7 +7,7 @@ prefix, and for every other route, the framework finds the same endpoints.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tailrace.dialects import DELTA
+from tailrace.errors import RequestError
 from tailrace.metrics import Metrics
 from tailrace.settings import Settings
 from tailrace.web.auth import is_loopback_origin
@@ -77,6 +79,10 @@ class Edge:
                 scope[ROUTE] = scope["path"]
                 response = await endpoint(Request(scope, receive))
                 await response(scope, receive, send_with_headers)
+        except Exception:
+            if STATUS not in scope:
+                await _answer_failure(request_id, send_with_headers)
+            raise
         finally:
             self._metrics.request_answered(_route(scope), scope.get(STATUS, _CLIENT_LEFT))
 
@@ -97,7 +103,7 @@ class Edge:
 
 def new_request_id() -> str:
     """A request's name in logs and errors."""
-    return f"req_{secrets.token_hex(8)}"
+    return f"req_{os.urandom(8).hex()}"
 
 
 def _route(scope: Scope) -> str:
@@ -115,6 +121,15 @@ def _header(scope: Scope, name: bytes) -> bytes | None:
 
 def _is_preflight(scope: Scope) -> bool:
     return scope["method"] == "OPTIONS" and _header(scope, b"access-control-request-method") is not None
+
+
+async def _answer_failure(request_id: str, send: Send) -> None:
+    """The answer to a request that no one expected to fail; the server logs why."""
+    error = RequestError(500, "internal", f"an error inside the server ended the request ({request_id})")
+    media_type, body = DELTA.refusal(error, request_id)
+    headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _answer_preflight(scope: Scope, headers: list[tuple[bytes, bytes]], send: Send) -> None:

@@ -6,11 +6,13 @@ import asyncio
 from typing import Final
 from weakref import WeakKeyDictionary
 
+import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tailrace.dialects import find_dialect
-from tailrace.generation import Attempt, Generations
+from tailrace.errors import RequestError
+from tailrace.generation import Attempt, Generation, Generations
 from tailrace.metrics import Metrics
 from tailrace.providers.iterator import IteratorProvider, Source
 from tailrace.requests import ChatRequest
@@ -57,26 +59,43 @@ class IteratorResponse(Response):
         self._attempt = Attempt(
             provider=IteratorProvider(source, name=model), request=ChatRequest(model=model, messages=())
         )
-        self._settings = settings or StreamSettings()
+        # An iterator can be read only once, so nothing is asked again
+        self._settings = msgspec.structs.replace(settings or StreamSettings(), retries=0)
         self._generations = generations
         self._on_disconnect = on_disconnect
+        self.raw_headers = []
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = scope.get(REQUEST_ID) or new_request_id()
-        generation = (self._generations or _shared_generations()).start(
+        if REQUEST_ID not in scope:
+            self.raw_headers.append((b"x-request-id", request_id.encode()))
+        try:
+            generation = self._start(request_id)
+        except RequestError as error:
+            await self._refuse(error, request_id)(scope, receive, send)
+            return
+        headers = [(b"x-tailrace-stream", generation.id.encode()), *self.raw_headers]
+        head = Head(request_id=request_id, headers=headers, refusable=False)
+        feed = StreamFeed(generation.log, self._dialect, head=head)
+        delivery = Delivery(feed, settings=self._settings)
+        delivery.background = self.background
+        await delivery(scope, receive, send)
+
+    def _start(self, request_id: str) -> Generation:
+        return (self._generations or _shared_generations()).start(
             [self._attempt],
             on_disconnect=self._on_disconnect,
             dialect=self._dialect.name,
             request_id=request_id,
             settings=self._settings,
         )
-        headers = [(b"x-tailrace-stream", generation.id.encode())]
-        if REQUEST_ID not in scope:
-            headers.append((b"x-request-id", request_id.encode()))
-        head = Head(request_id=request_id, headers=headers, refusable=False)
-        feed = StreamFeed(generation.log, self._dialect, head=head)
-        await Delivery(feed, settings=self._settings)(scope, receive, send)
+
+    def _refuse(self, error: RequestError, request_id: str) -> Response:
+        media_type, body = self._dialect.refusal(error, request_id)
+        refusal = Response(body, status_code=error.status, media_type=media_type, headers=error.headers)
+        refusal.raw_headers += self.raw_headers
+        return refusal
 
 
 def _shared_generations() -> Generations:

@@ -9,13 +9,18 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 # C0, DEL and C1 control characters, line and paragraph separators, marks that turn the direction of text.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+_encode_access: Final = msgspec.json.Encoder().encode
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
@@ -58,6 +63,18 @@ class AccessLine(logging.Filter):
         return True
 
 
+class AccessHandler(logging.StreamHandler[TextIO]):
+    """Writes access lines as JSON by itself: a server's every request pays for one, and structlog's way costs 60 µs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record, once `AccessLine` has rewritten it, as the line that structlog would make of it."""
+        fields = vars(record)
+        event = {name: fields[name] for name in ("client", "method", "path", "http_version", "status")}
+        timestamp = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        event |= {"event": record.msg, "level": record.levelname.lower(), "timestamp": timestamp}
+        return _encode_access(event).decode()
+
+
 def _route_records(level: int, shared: list[Processor], stream: TextIO) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -69,7 +86,10 @@ def _route_records(level: int, shared: list[Processor], stream: TextIO) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    logging.getLogger("uvicorn.access").filters = [AccessLine()]
+    access = logging.getLogger("uvicorn.access")
+    access.filters = [AccessLine()]
+    access.propagate = stream.isatty()
+    access.handlers = [] if access.propagate else [AccessHandler(stream)]
     # What uvicorn tells of a start and a stop is told by `serve` in its own words.
     logging.getLogger("uvicorn.error").setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
 

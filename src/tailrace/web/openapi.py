@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, TypeAdapter
@@ -171,6 +172,7 @@ def cancelling() -> Schema:
     }
 
 
+@functools.cache
 def schema_of(model: Any) -> Schema:
     """A type's JSON Schema in one piece: our routes may stand in an application with components of its own."""
     schema = TypeAdapter(model).json_schema()

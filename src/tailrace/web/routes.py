@@ -85,7 +85,8 @@ class Routes:
             except RequestError as error:
                 return refuse(error, request)
 
-        self.endpoints[method, path] = endpoint
+        if "{" not in path:
+            self.endpoints[method, path] = endpoint
         operation_id = f"{method.lower()}{re.sub('[^a-z0-9]+', '_', path).rstrip('_')}"
         self.router.add_api_route(
             path,

@@ -93,9 +93,10 @@ class Server(uvicorn.Server):
         self._asked_to_stop = True
 
     async def _drain_app(self) -> None:
+        drainable: Drainable = self._app.state.tailrace
         try:
             async with asyncio.timeout(self._drain_s + self.flush_s):
-                await self._app.state.tailrace.drain(self._drain_s)
+                await drainable.drain(self._drain_s)
         except Exception:
             _log.exception("the app could not drain")
 

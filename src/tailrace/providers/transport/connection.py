@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
@@ -98,7 +99,7 @@ class Connection(asyncio.Protocol):
             self._receive_unasked(data)
             return
         if waiter.done():
-            return  # cancelled: its task has yet to run, and aborts
+            return  # cancelled: its task has yet to run, and will abort
         self.heard = True
         reader = self._reader
         body = reader.feed(data)
@@ -112,12 +113,14 @@ class Connection(asyncio.Protocol):
             self._fail(waiter, error)
 
     def eof_received(self) -> None:
-        self._reader.feed_eof()
+        if self._has_farewell():
+            self._reader.feed_eof()
+        else:
+            self._reader.lose("without TLS's close_notify")
         self._end()
         self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        # With TLS this without `eof_received` means that the peer did not say that it was done (RFC 9112, 9.8).
         self._reader.lose(str(exc or ""))
         self._end()
         self._stop_draining()
@@ -169,6 +172,8 @@ class Connection(asyncio.Protocol):
         self._finish(waiter)
 
     def _finish(self, waiter: asyncio.Future[None]) -> None:
+        if waiter.done():
+            return  # the receiver had its own task cancelled
         self._waiter = None
         waiter.set_result(None)
         if self._reader.ended:
@@ -178,10 +183,20 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, waiter: asyncio.Future[None], error: Exception) -> None:
         self._waiter = None
-        waiter.set_exception(error)
+        if not waiter.done():
+            waiter.set_exception(error)
         self.abort()
 
     # After the exchange.
+
+    def _has_farewell(self) -> bool:
+        """Whether the peer itself said that it was done: in TLS a bare end may be an attacker's (RFC 9112, 9.8)."""
+        tls = self._transport.get_extra_info("ssl_object")
+        try:
+            # asyncio calls `eof_received` either way; only OpenSSL knows, and says so by an empty read.
+            return tls is None or tls.read(1) == b""
+        except ssl.SSLError:
+            return False
 
     def _receive_unasked(self, data: bytes) -> None:
         if self._drain is None:

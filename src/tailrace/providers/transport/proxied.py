@@ -6,8 +6,8 @@ import asyncio
 import functools
 import io
 import ssl
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from typing import Final
 
 import aiohttp
@@ -65,6 +65,7 @@ class ProxiedTransport(Transport):
         self._proxy = proxy
         self._connect_s = connect_s
         self._tls = tls
+        self._limits: set[asyncio.Timeout] = set()
         self._slots = asyncio.Semaphore(max_connections) if max_connections else nullcontext()
 
     async def open(self) -> None:
@@ -83,6 +84,10 @@ class ProxiedTransport(Transport):
         )
 
     async def close(self) -> None:
+        # aiohttp wakes nobody who waits for a body that it closes.
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
         await self._session.close()
 
     async def exchange(
@@ -90,12 +95,26 @@ class ProxiedTransport(Transport):
     ) -> None:
         check_target(method, path)
         check_headers(headers)
-        async with self._slots:
+        async with self._until_closed(), self._slots:
             response = await self._ask(method, path, headers, body)
             try:
                 await self._hand_on(response, receiver)
             finally:
                 response.close()
+
+    @asynccontextmanager
+    async def _until_closed(self) -> AsyncIterator[None]:
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                self._limits.add(limit)
+                yield
+        except TimeoutError:
+            if limit.expired():
+                raise UpstreamError("upstream_cut", f"the transport to {self._where} was closed") from None
+            raise
+        finally:
+            self._limits.discard(limit)
 
     async def _ask(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None

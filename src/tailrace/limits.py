@@ -1,0 +1,210 @@
+"""How much of everything a key may have at once: requests and tokens a minute, and streams at a time.
+
+Requests and tokens flow from buckets that hold a minute's worth and refill continuously. A request reserves an estimate
+of its tokens and settles with the truth when its answer has ended, so that a bucket may be in debt for a while.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from tailrace.errors import RequestError
+
+Kind: TypeAlias = Literal["requests", "tokens"]
+
+_MINUTE_S: Final = 60.0
+_FORGET_AFTER_S: Final = 2 * _MINUTE_S
+
+
+class Quota(msgspec.Struct, frozen=True, kw_only=True):
+    """A key's limits; None is none."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    max_streams: int | None = None
+
+
+class Lease(ABC):
+    """What one request has taken. End it exactly once, however the request ends; a second time does nothing.
+
+    `headers` are the `x-ratelimit-…` headers of its answer.
+    """
+
+    headers: dict[str, str]
+
+    @abstractmethod
+    async def settle(self, tokens: int) -> None:
+        """The answer has ended: give the stream's place back, and put the true number of tokens in the estimate's."""
+
+    @abstractmethod
+    async def cancel(self) -> None:
+        """The request came to nothing: give everything back."""
+
+
+class Limits(ABC):
+    """Counts for all keys, in this process or shared by many."""
+
+    @abstractmethod
+    async def acquire(self, key_id: str, quota: Quota, *, tokens: int) -> Lease:
+        """Take a request, an estimate of `tokens` and a stream's place.
+
+        Raises RequestError 429 with `Retry-After` and the `x-ratelimit-…` headers; nothing is taken then. A request
+        whose estimate is more than a minute's tokens passes when the bucket is full.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of what the counts are kept in."""
+
+
+class _Bucket:
+    """A minute's worth of something that refills continuously."""
+
+    __slots__ = ("at", "level", "limit")
+
+    def __init__(self, limit: int, now: float) -> None:
+        self.limit = limit
+        self.level = float(limit)
+        self.at = now
+
+    def refill(self, limit: int, now: float) -> None:
+        """Bring the level up to now; a key whose limit was changed goes on with the share it had left."""
+        if limit != self.limit:
+            self.level *= limit / self.limit
+            self.limit = limit
+        self.level = min(float(limit), self.level + max(0.0, now - self.at) * limit / _MINUTE_S)
+        self.at = now
+
+    def wait(self, amount: float) -> float:
+        """Seconds until so much can be taken; more than a minute's worth counts as a minute's."""
+        return max(0.0, min(amount, self.limit) - self.level) * _MINUTE_S / self.limit
+
+    def describe(self, kind: Kind) -> dict[str, str]:
+        full_in = (self.limit - self.level) * _MINUTE_S / self.limit
+        return {
+            f"x-ratelimit-limit-{kind}": str(self.limit),
+            f"x-ratelimit-remaining-{kind}": str(max(0, math.floor(self.level))),
+            f"x-ratelimit-reset-{kind}": f"{full_in:.3f}s",
+        }
+
+
+class _Account:
+    """What one key has taken."""
+
+    __slots__ = ("requests", "seen", "streams", "tokens")
+
+    def __init__(self) -> None:
+        self.requests: _Bucket | None = None
+        self.tokens: _Bucket | None = None
+        self.streams = 0
+        self.seen = 0.0
+
+    def refill(self, quota: Quota, now: float) -> None:
+        self.seen = now
+        self.requests = _refilled(self.requests, quota.rpm, now)
+        self.tokens = _refilled(self.tokens, quota.tpm, now)
+
+    def describe(self) -> dict[str, str]:
+        requests = self.requests.describe("requests") if self.requests else {}
+        return requests | (self.tokens.describe("tokens") if self.tokens else {})
+
+
+def _refilled(bucket: _Bucket | None, limit: int | None, now: float) -> _Bucket | None:
+    if limit is None:
+        return None
+    if bucket is None:
+        return _Bucket(limit, now)
+    bucket.refill(limit, now)
+    return bucket
+
+
+class _MemoryLease(Lease):
+    def __init__(self, account: _Account, tokens: int) -> None:
+        self.headers = account.describe()
+        self._account = account
+        self._tokens = tokens
+        self._open = True
+
+    async def settle(self, tokens: int) -> None:
+        self._end(tokens - self._tokens)
+
+    async def cancel(self) -> None:
+        if self._open and self._account.requests is not None:
+            self._account.requests.level += 1
+        self._end(-self._tokens)
+
+    def _end(self, more_tokens: int) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self._account.streams -= 1
+        if self._account.tokens is not None:
+            self._account.tokens.level -= more_tokens
+
+
+class MemoryLimits(Limits):
+    """Counts in this process's memory. Keys that were not heard of for two minutes are forgotten."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._accounts: dict[str, _Account] = {}
+        self._swept_at = clock()
+
+    async def acquire(self, key_id: str, quota: Quota, *, tokens: int) -> Lease:
+        now = self._clock()
+        self._forget(now)
+        account = self._accounts.setdefault(key_id, _Account())
+        account.refill(quota, now)
+        self._check_streams(account, quota)
+        _check(account.requests, 1, "requests", account)
+        _check(account.tokens, tokens, "tokens", account)
+        return self._take(account, tokens)
+
+    async def close(self) -> None:
+        self._accounts.clear()
+
+    def _take(self, account: _Account, tokens: int) -> Lease:
+        account.streams += 1
+        if account.requests is not None:
+            account.requests.level -= 1
+        if account.tokens is not None:
+            account.tokens.level -= tokens
+        return _MemoryLease(account, tokens)
+
+    def _check_streams(self, account: _Account, quota: Quota) -> None:
+        if quota.max_streams is not None and account.streams >= quota.max_streams:
+            raise RequestError(
+                429,
+                "too_many_streams",
+                f"this key may have {quota.max_streams} streams at a time, and has them",
+                headers={"retry-after": "1", **account.describe()},
+            )
+
+    def _forget(self, now: float) -> None:
+        if now - self._swept_at < _MINUTE_S:
+            return
+        self._swept_at = now
+        idle = [
+            key_id
+            for key_id, account in self._accounts.items()
+            if not account.streams and now - account.seen > _FORGET_AFTER_S
+        ]
+        for key_id in idle:
+            del self._accounts[key_id]
+
+
+def _check(bucket: _Bucket | None, amount: int, kind: Kind, account: _Account) -> None:
+    if bucket is None or (wait := bucket.wait(amount)) <= 0:
+        return
+    raise RequestError(
+        429,
+        "rate_limited",
+        f"this key may have {bucket.limit} {kind} a minute; try again in {math.ceil(wait)} s",
+        headers={"retry-after": str(math.ceil(wait)), **account.describe()},
+    )

@@ -1,0 +1,94 @@
+"""A wire between a browser and a server that a test can cut, at a byte of its choice."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from tests.waiting import until
+
+_LAST_EVENT_ID: Final = re.compile(rb"\r\nlast-event-id: *([^\r]*)", re.IGNORECASE)
+
+
+class CuttingProxy:
+    """Forwards bytes to the server at `url`. `cuts` counts the connections that it has cut."""
+
+    def __init__(self, url: str) -> None:
+        self._target = urlsplit(url)
+        self._mark: bytes | None = None
+        self._keep = 0
+        self._heads: list[bytes] = []
+        self._links: set[asyncio.Task[None]] = set()
+        self.cuts = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    @property
+    def cursors(self) -> list[str | None]:
+        """The `Last-Event-ID` of each request that came, or None."""
+        found = [_LAST_EVENT_ID.search(head) for head in self._heads]
+        return [match[1].decode() if match else None for match in found]
+
+    def cut_at(self, mark: bytes, *, keep: int = 0) -> None:
+        """Cut the next answer before the first `mark` in it, or `keep` bytes behind its beginning. Once."""
+        self._mark, self._keep = mark, keep
+
+    async def has_cut(self, times: int = 1) -> None:
+        """Wait until it has cut."""
+        await until(lambda: self.cuts >= times)
+
+    async def was_asked(self, times: int) -> None:
+        """Wait until so many requests have come."""
+        await until(lambda: len(self._heads) >= times)
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._link, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for link in self._links:
+            link.cancel()
+        await asyncio.gather(*self._links, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _link(self, browser: asyncio.StreamReader, to_browser: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._links.add(task)
+        task.add_done_callback(self._links.discard)
+        server, to_server = await asyncio.open_connection(self._target.hostname, self._target.port)
+        asking = asyncio.create_task(self._ask(browser, to_server))
+        try:
+            await self._answer(server, to_browser)
+        finally:
+            asking.cancel()
+            to_browser.transport.abort()
+            to_server.transport.abort()
+
+    async def _ask(self, browser: asyncio.StreamReader, to_server: asyncio.StreamWriter) -> None:
+        """Each read of the browser's is a request, for it sends no bodies."""
+        while data := await browser.read(65536):
+            self._heads.append(data)
+            to_server.write(data)
+        to_server.transport.abort()
+
+    async def _answer(self, server: asyncio.StreamReader, to_browser: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await server.read(65536):
+                if self._mark is not None and (at := data.find(self._mark)) >= 0:
+                    self._mark = None
+                    to_browser.write(data[: at + self._keep])
+                    await to_browser.drain()
+                    self.cuts += 1
+                    return
+                to_browser.write(data)
+                await to_browser.drain()

@@ -1,0 +1,138 @@
+"""Reads each format back as a client would: what a frame says, and what neighbouring frames say together.
+
+A format that the contract suite shall run over needs a reader here, under its name.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tailrace.dialects import Dialect
+from tailrace.events import Event
+from tailrace.sse import Decoder
+
+STREAM_ID: Final = "gen_0123456789abcdef01234567"
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """One frame; `value` is its data, parsed where the format says JSON."""
+
+    event: str
+    id: str
+    value: Any
+
+
+class Reader(ABC):
+    """One format as its clients see it."""
+
+    def parse(self, stream: bytes) -> list[Frame]:
+        """The frames of a stream that ends with a whole one."""
+        found = Decoder().feed(stream)
+        return [Frame(event=frame.event, id=frame.id, value=self.value(frame.data)) for frame in found]
+
+    def value(self, data: str) -> Any:
+        return json.loads(data)
+
+    @abstractmethod
+    def text(self, frame: Frame) -> str | None:
+        """The piece of the answer's text that a frame brings, None where it is of another kind."""
+
+    @abstractmethod
+    def ending(self, frame: Frame) -> str | None:
+        """`finished` or `failed` where the frame says so."""
+
+    def join(self, earlier: Frame, later: Frame) -> Frame:
+        """The one frame that may stand for two neighbouring ones that bring text."""
+        return msgspec.structs.replace(later, value=self.join_values(earlier.value, later.value))
+
+    @abstractmethod
+    def join_values(self, earlier: Any, later: Any) -> Any: ...
+
+    def whole_text(self, frames: Sequence[Frame]) -> str:
+        """The answer's text, put together."""
+        return "".join(self.text(frame) or "" for frame in frames)
+
+    def joined(self, frames: Sequence[Frame]) -> list[Frame]:
+        """The frames with all neighbouring text joined."""
+        result: list[Frame] = []
+        for frame in frames:
+            if result and self.text(frame) is not None and self.text(result[-1]) is not None:
+                frame = self.join(result.pop(), frame)  # noqa: PLW2901
+            result.append(frame)
+        return result
+
+    def expected(self, text: str) -> str:
+        """What a client gets of this text."""
+        return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in text)
+
+
+class DeltaReader(Reader):
+    def value(self, data: str) -> Any:
+        return data if data == "[DONE]" else json.loads(data)
+
+    def text(self, frame: Frame) -> str | None:
+        ends = frame.value == "[DONE]" or frame.value["done"]
+        return None if frame.event != "message" or ends else str(frame.value["delta"])
+
+    def ending(self, frame: Frame) -> str | None:
+        if frame.event == "error":
+            return "failed"
+        return "finished" if frame.value == "[DONE]" else None
+
+    def join_values(self, earlier: Any, later: Any) -> Any:
+        return {**later, "delta": earlier["delta"] + later["delta"], "tokens": earlier["tokens"] + later["tokens"]}
+
+
+class TokenReader(Reader):
+    def text(self, frame: Frame) -> str | None:
+        return str(frame.value["token"]) if frame.event == "token" else None
+
+    def ending(self, frame: Frame) -> str | None:
+        return {"done": "finished", "error": "failed"}.get(frame.event)
+
+    def join_values(self, earlier: Any, later: Any) -> Any:
+        return {**later, "token": earlier["token"] + later["token"]}
+
+
+class RawReader(TokenReader):
+    def value(self, data: str) -> Any:
+        return data
+
+    def text(self, frame: Frame) -> str | None:
+        return str(frame.value) if frame.event == "token" else None
+
+    def join_values(self, earlier: Any, later: Any) -> Any:
+        return earlier + later
+
+    def expected(self, text: str) -> str:
+        return super().expected(text).replace("\r", "\n")
+
+
+class MetaReader(Reader):
+    def text(self, frame: Frame) -> str | None:
+        return str(frame.value["token"]) if frame.value["event"] == "token" else None
+
+    def ending(self, frame: Frame) -> str | None:
+        return {"done": "finished", "error": "failed"}.get(frame.value["event"])
+
+    def join_values(self, earlier: Any, later: Any) -> Any:
+        return {**later, "token": earlier["token"] + later["token"]}
+
+
+READERS: Final[dict[str, Reader]] = {
+    "delta": DeltaReader(),
+    "token": TokenReader(),
+    "raw": RawReader(),
+    "meta": MetaReader(),
+}
+
+
+def encode_all(dialect: Dialect, events: Sequence[Event]) -> bytes:
+    """A log's frames, each entry by itself."""
+    encoder = dialect.encoder(STREAM_ID)
+    return b"".join(encoder.encode(seq, event) for seq, event in enumerate(events, 1))

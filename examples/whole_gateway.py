@@ -1,7 +1,7 @@
 """All of tailrace inside your own application: its routes under /llm, and its models in your code.
 
 Run it with `uvicorn whole_gateway:app` in this folder, then
-`curl -N localhost:8000/llm/v1/chat/stream --json '{"message": "Hello"}'`.
+`curl -N localhost:8000/llm/v1/chat/stream -H 'X-User: ada' --json '{"message": "Hello"}'`.
 """
 
 from contextlib import aclosing

@@ -23,6 +23,12 @@ _SETTLE_S: Final = 2.0
 """How long what a test closed may take to be gone: a connection's last callbacks, a thread's last step."""
 
 
+@pytest.fixture(autouse=True)
+def own_data_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test's servers keep their ledger in a folder of its own, not in the user's."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+
+
 @pytest.fixture
 async def no_leaks() -> AsyncIterator[None]:
     """Fails the test that leaves a task or a file descriptor behind.

@@ -21,9 +21,10 @@ SOURCE: Final = ROOT / "src"
 PACKAGE: Final = "tailrace"
 
 RANKS: Final = (
-    {"events", "requests", "errors", "settings", "sse", "tokens", "version"},
+    {"events", "requests", "errors", "settings", "sse", "tokens", "version", "money", "moments"},
     {"providers", "streamlog", "ledger", "dialects"},
-    {"limits", "meter", "metrics", "generation", "billing"},
+    {"limits", "metrics", "prices", "billing", "keys"},
+    {"generation"},
     {"web"},
     {"tailrace"},
     {"cli", "__main__"},

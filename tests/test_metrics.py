@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,11 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from tailrace.events import Failed, Finished, UsageReported
 from tailrace.metrics import Metrics
 
-FAMILIES = {
+FAMILIES: Final = {
     "tailrace_requests": "counter",
     "tailrace_open_streams": "gauge",
     "tailrace_streams_ended": "counter",
     "tailrace_tokens": "counter",
+    "tailrace_bills": "counter",
     "tailrace_first_token_seconds": "histogram",
     "tailrace_between_tokens_seconds": "histogram",
 }

@@ -125,6 +125,7 @@ class ScriptedUpstream:
         self._links: set[_Link] = set()
         self._faults: list[BaseException] = []
         self.connections = 0
+        self.received_bytes = 0
         self.requests: list[ReceivedRequest] = []
         self.closed: list[ClosedConnection] = []
         self.malformed: list[bytes] = []
@@ -157,6 +158,10 @@ class ScriptedUpstream:
     async def connected(self, count: int) -> None:
         """Wait until `count` connections were made."""
         await self._until(lambda: self.connections >= count)
+
+    async def receiving(self) -> None:
+        """Wait until the first bytes came."""
+        await self._until(lambda: self.received_bytes > 0)
 
     async def requested(self, count: int) -> None:
         """Wait until `count` requests have come in whole."""
@@ -262,11 +267,12 @@ class _Link(asyncio.Protocol):
         self._serving = asyncio.get_running_loop().create_task(self._serve())
 
     def data_received(self, data: bytes) -> None:
+        self._upstream.received_bytes += len(data)
+        self._upstream.changed()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._upstream.malformed.append(data)
-            self._upstream.changed()
 
     def eof_received(self) -> None:
         self._record(reset=False)
@@ -305,5 +311,4 @@ class _Link(asyncio.Protocol):
             at=time.monotonic(),
         )
         self._upstream.requests.append(request)
-        self._upstream.changed()
         self._requests.put_nowait(request)

@@ -19,7 +19,8 @@ from tailrace.errors import RequestError
 Kind: TypeAlias = Literal["requests", "tokens"]
 
 _MINUTE_S: Final = 60.0
-_FORGET_AFTER_S: Final = 2 * _MINUTE_S
+_ROUNDING: Final = 1e-6
+"""Less than what can be asked for, and more than what adding fractions is off by."""
 
 
 class Quota(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,15 +82,21 @@ class _Bucket:
         self.level = min(float(limit), self.level + max(0.0, now - self.at) * limit / _MINUTE_S)
         self.at = now
 
-    def wait(self, amount: float) -> float:
+    def take(self, amount: int, now: float) -> None:
+        """Take so much, into debt if need be; a negative amount gives back, up to the limit."""
+        self.refill(self.limit, now)
+        self.level = min(float(self.limit), self.level - amount)
+
+    def wait(self, amount: int) -> float:
         """Seconds until so much can be taken; more than a minute's worth counts as a minute's."""
-        return max(0.0, min(amount, self.limit) - self.level) * _MINUTE_S / self.limit
+        lacking = min(amount, self.limit) - self.level
+        return lacking * _MINUTE_S / self.limit if lacking > _ROUNDING else 0.0
 
     def describe(self, kind: Kind) -> dict[str, str]:
         full_in = (self.limit - self.level) * _MINUTE_S / self.limit
         return {
             f"x-ratelimit-limit-{kind}": str(self.limit),
-            f"x-ratelimit-remaining-{kind}": str(max(0, math.floor(self.level))),
+            f"x-ratelimit-remaining-{kind}": str(max(0, math.floor(self.level + _ROUNDING))),
             f"x-ratelimit-reset-{kind}": f"{full_in:.3f}s",
         }
 
@@ -97,18 +104,23 @@ class _Bucket:
 class _Account:
     """What one key has taken."""
 
-    __slots__ = ("requests", "seen", "streams", "tokens")
+    __slots__ = ("requests", "streams", "tokens")
 
     def __init__(self) -> None:
         self.requests: _Bucket | None = None
         self.tokens: _Bucket | None = None
         self.streams = 0
-        self.seen = 0.0
 
     def refill(self, quota: Quota, now: float) -> None:
-        self.seen = now
         self.requests = _refilled(self.requests, quota.rpm, now)
         self.tokens = _refilled(self.tokens, quota.tpm, now)
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether it is as if this key had never been heard of: nothing runs, nothing is missing, nothing is owed."""
+        buckets = [bucket for bucket in (self.requests, self.tokens) if bucket is not None]
+        for bucket in buckets:
+            bucket.refill(bucket.limit, now)
+        return not self.streams and all(bucket.level >= bucket.limit for bucket in buckets)
 
     def describe(self) -> dict[str, str]:
         requests = self.requests.describe("requests") if self.requests else {}
@@ -125,31 +137,42 @@ def _refilled(bucket: _Bucket | None, limit: int | None, now: float) -> _Bucket 
 
 
 class _MemoryLease(Lease):
-    def __init__(self, account: _Account, tokens: int) -> None:
-        self.headers = account.describe()
+    """Takes from the account's buckets of now, and gives back to the same: a changed quota may bring others."""
+
+    def __init__(self, account: _Account, tokens: int, clock: Callable[[], float]) -> None:
         self._account = account
+        self._requests_bucket = account.requests
+        self._tokens_bucket = account.tokens
         self._tokens = tokens
+        self._clock = clock
         self._open = True
+        account.streams += 1
+        self._take(requests=1, tokens=tokens)
+        self.headers = account.describe()
 
     async def settle(self, tokens: int) -> None:
-        self._end(tokens - self._tokens)
+        self._end(requests=0, tokens=tokens - self._tokens)
 
     async def cancel(self) -> None:
-        if self._open and self._account.requests is not None:
-            self._account.requests.level += 1
-        self._end(-self._tokens)
+        self._end(requests=-1, tokens=-self._tokens)
 
-    def _end(self, more_tokens: int) -> None:
+    def _end(self, *, requests: int, tokens: int) -> None:
         if not self._open:
             return
         self._open = False
         self._account.streams -= 1
-        if self._account.tokens is not None:
-            self._account.tokens.level -= more_tokens
+        self._take(requests=requests, tokens=tokens)
+
+    def _take(self, *, requests: int, tokens: int) -> None:
+        now = self._clock()
+        if self._requests_bucket is not None:
+            self._requests_bucket.take(requests, now)
+        if self._tokens_bucket is not None:
+            self._tokens_bucket.take(tokens, now)
 
 
 class MemoryLimits(Limits):
-    """Counts in this process's memory. Keys that were not heard of for two minutes are forgotten."""
+    """Counts in this process's memory. A key that owes nothing any more and has no stream is forgotten."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -164,18 +187,10 @@ class MemoryLimits(Limits):
         self._check_streams(account, quota)
         _check(account.requests, 1, "requests", account)
         _check(account.tokens, tokens, "tokens", account)
-        return self._take(account, tokens)
+        return _MemoryLease(account, tokens, self._clock)
 
     async def close(self) -> None:
         self._accounts.clear()
-
-    def _take(self, account: _Account, tokens: int) -> Lease:
-        account.streams += 1
-        if account.requests is not None:
-            account.requests.level -= 1
-        if account.tokens is not None:
-            account.tokens.level -= tokens
-        return _MemoryLease(account, tokens)
 
     def _check_streams(self, account: _Account, quota: Quota) -> None:
         if quota.max_streams is not None and account.streams >= quota.max_streams:
@@ -190,12 +205,8 @@ class MemoryLimits(Limits):
         if now - self._swept_at < _MINUTE_S:
             return
         self._swept_at = now
-        idle = [
-            key_id
-            for key_id, account in self._accounts.items()
-            if not account.streams and now - account.seen > _FORGET_AFTER_S
-        ]
-        for key_id in idle:
+        fresh = [key_id for key_id, account in self._accounts.items() if account.is_fresh(now)]
+        for key_id in fresh:
             del self._accounts[key_id]
 
 

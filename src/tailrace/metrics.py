@@ -48,6 +48,7 @@ class Metrics:
         self._requests: Counter[tuple[str, str]] = Counter()
         self._ends: Counter[tuple[str, str]] = Counter()
         self._tokens: Counter[tuple[str, str]] = Counter()
+        self._bills: Counter[tuple[str, str]] = Counter()
         self._first_token = _Histogram(_FIRST_TOKEN_S)
         self._gap = _Histogram(_GAP_S)
 
@@ -67,6 +68,10 @@ class Metrics:
         self._tokens["input", usage.source] += usage.input_tokens or 0
         self._tokens["output", usage.source] += usage.output_tokens or 0
 
+    def bill_told(self, meter: str, outcome: str) -> None:
+        """The billing service was told of a bill: "sent", "put_off" until later, or "given_up"."""
+        self._bills[meter, outcome] += 1
+
     def observe_first_token(self, seconds: float) -> None:
         """From the request to the first content."""
         self._first_token.observe(seconds)
@@ -84,6 +89,7 @@ class Metrics:
         yield GaugeMetricFamily("tailrace_open_streams", "Answers being made.", value=self.open_streams)
         yield _counter("tailrace_streams_ended", "Answers ended, by how and why.", ("end", "reason"), self._ends)
         yield _counter("tailrace_tokens", "Tokens of ended answers.", ("direction", "source"), self._tokens)
+        yield _counter("tailrace_bills", "Bills told to the billing service.", ("meter", "outcome"), self._bills)
         yield self._first_token.family("tailrace_first_token_seconds", "From the request to the first content.")
         yield self._gap.family("tailrace_between_tokens_seconds", "Between one piece of content and the next.")
 

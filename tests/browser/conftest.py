@@ -6,15 +6,15 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, async_playwright
+from tests.browser.visitor import PAGES, Visitor
 from tests.server import RunningServer, running_server
 from tests.system.model_server import ModelServer
 from tests.upstream import ReceivedRequest, Script, ScriptedUpstream, answer
 
-_PAGES: Final = Path(__file__).parent / "pages"
 _CHROMIUMS: Final = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS: Final = (
     "--no-sandbox",
@@ -26,40 +26,6 @@ _FLAGS: Final = (
     "--disable-sync",
     "--no-proxy-server",
 )
-
-
-class Visitor:
-    """A browser's tab. `site` is where the pages lie that it visits."""
-
-    def __init__(self, page: Page, site: str) -> None:
-        self.page = page
-        self._site = site
-
-    async def visit(self, name: str, server: str, **query: str) -> None:
-        """Open a page of the site, which talks to the server at this URL."""
-        await self.page.goto(f"{self._site}/{name}?{urlencode({'server': server, **query})}")
-
-    async def visit_as_own(self, name: str, server: str, **query: str) -> None:
-        """The same page, as if it lay on the server itself."""
-        await self.page.goto(f"{server}/health?{urlencode(query)}")
-        await self.page.set_content((_PAGES / name).read_text("utf-8"))
-
-    async def done(self) -> str:
-        """Wait until the page says that its answer is whole: the answer."""
-        await self.page.wait_for_function("document.title === 'done'")
-        return await self.output()
-
-    async def output(self) -> str:
-        """What the page shows."""
-        return await self.page.locator("#output").text_content() or ""
-
-    async def shows(self, text: str) -> None:
-        """Wait until the page shows exactly this."""
-        await self.page.wait_for_function("text => document.getElementById('output').textContent === text", arg=text)
-
-    async def gave_up(self) -> None:
-        """Wait until the page's EventSource is closed for good."""
-        await self.page.wait_for_function("source.readyState === EventSource.CLOSED")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -78,7 +44,7 @@ async def site() -> AsyncIterator[str]:
     """The URL of a web server with the pages: another origin than the server's."""
 
     def serve(request: ReceivedRequest) -> Script:
-        page = _PAGES / Path(urlsplit(request.target).path).name
+        page = PAGES / Path(urlsplit(request.target).path).name
         if not page.is_file():
             return [answer(status="404 Not Found")]
         return [answer(page.read_bytes(), content_type="text/html; charset=utf-8")]
@@ -105,6 +71,6 @@ async def model_server() -> AsyncIterator[ModelServer]:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def server(model_server: ModelServer) -> AsyncIterator[RunningServer]:
-    """A server in open mode."""
-    async with running_server(env=model_server.env) as server:
+    """A server in open mode, whose own model is the simulated one."""
+    async with running_server(env={**model_server.env, "TAILRACE_DEFAULT_MODEL": "simulated"}) as server:
         yield server

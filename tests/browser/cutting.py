@@ -71,7 +71,8 @@ class CuttingProxy:
             await self._answer(server, to_browser)
         finally:
             asking.cancel()
-            to_browser.transport.abort()
+            # In order, so that the browser gets all that lies before the cut.
+            to_browser.close()
             to_server.transport.abort()
 
     async def _ask(self, browser: asyncio.StreamReader, to_server: asyncio.StreamWriter) -> None:

@@ -6,11 +6,11 @@ import asyncio
 import json
 from typing import Final
 
-import httpx
 import pytest
-from tests.browser.conftest import Visitor
 from tests.browser.cutting import CuttingProxy
+from tests.browser.visitor import Visitor
 from tests.server import RunningServer
+from tests.system.endpoints import whole_answer
 from tests.system.model_server import ModelServer
 from tests.upstream import answer
 
@@ -21,13 +21,6 @@ SIMULATED: Final = "simulated/n30-d5"
 FIRST: Final = ("one\n", "two ")
 REST: Final = ("\n\nthree\u2028", "four\u0085 日本 🌊", " <b>five</b> ", "end.")
 TEXT: Final = "".join(FIRST + REST)
-
-
-async def whole_answer(url: str, model: str) -> str:
-    """What the model answers, as one JSON document has it."""
-    async with httpx.AsyncClient(trust_env=False) as client:
-        reply = await client.post(f"{url}/v1/chat", json={"message": "Hi", "model": model})
-    return str(reply.raise_for_status().json()["text"])
 
 
 @pytest.mark.parametrize("page", ["delta.html", "raw.html"])

@@ -29,7 +29,7 @@ from tailrace.events import (
     UsageReported,
 )
 from tailrace.sse import Decoder
-from tailrace.streamlog import RingLog
+from tailrace.streamlog import Ring, RingLog
 from tailrace.web.cursors import parse_place
 from tailrace.web.feed import Cursor
 
@@ -112,7 +112,9 @@ def entry_frames(dialect: Dialect, events: Sequence[Event]) -> list[bytes]:
 
 def is_finish(value: object) -> bool:
     """Whether some client would take a frame's data for the end of a whole answer."""
-    return value == "[DONE]" or (isinstance(value, dict) and "finish_reason" in value)
+    if not isinstance(value, dict):
+        return bool(value == "[DONE]")
+    return "finish_reason" in value or any(choice["finish_reason"] for choice in value.get("choices", ()))
 
 
 def drain(cursor: Cursor) -> bytes:
@@ -124,7 +126,7 @@ def drain(cursor: Cursor) -> bytes:
 
 
 def create_log(events: Sequence[Event]) -> RingLog:
-    log = RingLog(STREAM_ID, owner="", dialect="")
+    log = Ring().create(STREAM_ID)
     log.append(events)
     return log
 
@@ -224,7 +226,9 @@ def test_replay_is_small(dialect: Dialect) -> None:
 
 def test_whole_and_errors_are_json(dialect: Dialect) -> None:
     """The whole answer, a refusal and a failure are each one JSON object that holds what matters."""
-    assert '"Hello \\"you\\"\\nNo."' in dialect.whole(STREAM_ID, WHOLE).decode()
+    whole = dialect.whole(STREAM_ID, WHOLE).decode()
+    assert msgspec.json.decode(whole, type=dict[str, object])
+    assert all(said in whole for said in ('Hello \\"you\\"\\n', "No.", "call_1", '\\"it\\"}'))
     error = RequestError(404, "model_not_found", "there is no model x")
     failed = Failed(code="upstream_cut", message="the upstream broke off")
     for body in (dialect.refusal(error, "req_1")[1], dialect.failure(failed, [failed], "req_1")[1]):

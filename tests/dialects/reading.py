@@ -124,11 +124,33 @@ class MetaReader(Reader):
         return {**later, "token": earlier["token"] + later["token"]}
 
 
+class OpenAIChatReader(Reader):
+    def value(self, data: str) -> Any:
+        return data if data == "[DONE]" else json.loads(data)
+
+    def text(self, frame: Frame) -> str | None:
+        choices = [] if frame.value == "[DONE]" else frame.value.get("choices", [])
+        delta = choices[0]["delta"] if len(choices) == 1 and choices[0]["finish_reason"] is None else {}
+        return str(delta["content"]) if "content" in delta else None
+
+    def ending(self, frame: Frame) -> str | None:
+        if frame.value == "[DONE]":
+            return "finished"
+        return "failed" if "error" in frame.value else None
+
+    def join_values(self, earlier: Any, later: Any) -> Any:
+        first, second = earlier["choices"][0], later["choices"][0]
+        delta = {**first["delta"], "content": first["delta"]["content"] + second["delta"]["content"]}
+        return {**later, "choices": [{**second, "delta": delta}]}
+
+
 READERS: Final[dict[str, Reader]] = {
     "delta": DeltaReader(),
     "token": TokenReader(),
     "raw": RawReader(),
     "meta": MetaReader(),
+    "openai_chat": OpenAIChatReader(),
+    "openai_chat_usage": OpenAIChatReader(),
 }
 
 

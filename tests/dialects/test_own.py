@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.dialects.answers import BROKEN, WHOLE
 
@@ -44,6 +44,7 @@ def sound(value: Any) -> Any:
 
 
 @given(value=ANY_JSON)
+@example(value=["\ud83d", {"\ud83d": ["\ud83d", None]}])
 def test_json_is_one_line_for_every_reader(value: Any) -> None:
     """Whatever the text, JSON is one line even to `splitlines`, and comes back equal but for lone surrogates."""
     written = json_bytes(value).decode()

@@ -13,7 +13,7 @@ import pytest
 from tests.upstream import DEADLINE_S
 
 from tailrace.events import Event, Failed, Finished, TextDelta
-from tailrace.streamlog import RingLog, follow
+from tailrace.streamlog import Ring, RingLog, follow
 
 STOP = Finished(reason="stop")
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 @pytest.fixture
 def log() -> RingLog:
-    return RingLog("gen_x", owner="", dialect="")
+    return Ring().create("gen_x")
 
 
 def texts(first: int, last: int) -> list[Event]:
@@ -160,7 +160,7 @@ async def test_one_of_two_leaves(log: RingLog) -> None:
 
 async def test_nothing_is_kept() -> None:
     """Of a thousand readers that left, none is still under way."""
-    log = RingLog("gen_x", owner="", dialect="")
+    log = Ring().create("gen_x")
     log.append(texts(1, 3))
     for _ in range(1000):
         async with contextlib.aclosing(follow(log)) as events:

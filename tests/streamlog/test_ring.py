@@ -28,6 +28,7 @@ class Watcher:
     def __init__(self, log: StreamLog, *, name: str = "", notes: list[str] | None = None) -> None:
         self.log = log
         self.name = name
+        self.position = 0
         self.notes: list[str] = [] if notes is None else notes
         self.seen: list[int] = []
         self.ticks: list[float] = []
@@ -44,7 +45,7 @@ class Watcher:
 
 @pytest.fixture
 def log() -> RingLog:
-    return RingLog("gen_x", owner="ann", dialect="delta")
+    return Ring().create("gen_x", owner="ann", dialect="delta")
 
 
 def watch(log: RingLog, name: str = "", notes: list[str] | None = None) -> Watcher:
@@ -77,7 +78,7 @@ def test_entries_are_numbered_from_one(log: RingLog) -> None:
 @given(batches=st.lists(st.lists(st.text(max_size=3), min_size=1, max_size=5), max_size=10), data=st.data())
 def test_read(batches: list[list[str]], data: st.DataObject) -> None:
     """Reading gives what follows a place, up to the limit, however the entries were appended."""
-    log = RingLog("gen_x", owner="", dialect="")
+    log = Ring().create("gen_x")
     for batch in batches:
         log.append([text(piece) for piece in batch])
     everything: list[Event] = [text(piece) for batch in batches for piece in batch]

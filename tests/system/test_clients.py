@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import httpx
-import msgspec
 import pytest
 import pytest_asyncio
 from tests.server import RunningServer, running_server
 from tests.system.curl import curl
+from tests.system.endpoints import ANTHROPIC, ENDPOINTS, Endpoint, whole_answer
 from tests.system.model_server import ModelServer
 from tests.system.runnables import LETTERS, PACE_S
 from tests.upstream import DEADLINE_S
@@ -54,14 +54,9 @@ async def server(model_server: ModelServer) -> AsyncIterator[RunningServer]:
         yield server
 
 
-async def whole_answer(url: str, model: str) -> str:
-    """What the model answers, as one JSON document has it."""
-    async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.post(f"{url}/v1/chat", json={"message": "Hi", "model": model})
-    return str(answer.raise_for_status().json()["text"])
-
-
 # httpx
+
+Read: TypeAlias = Callable[[str, dict[str, Any]], str]
 
 
 def read_deltas(url: str, body: dict[str, Any]) -> str:
@@ -95,7 +90,7 @@ def read_tokens(url: str, body: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("read", [read_deltas, read_tokens])
 @pytest.mark.parametrize("model", ODD_ANSWERS)
-async def test_httpx_reads_the_whole_answer(server: RunningServer, read: Any, model: str) -> None:
+async def test_httpx_reads_the_whole_answer(server: RunningServer, read: Read, model: str) -> None:
     """A loop over httpx's lines gets exactly the answer's text, whatever else the stream holds."""
     text = await asyncio.to_thread(read, server.url, {"message": "Hi", "model": model})
     assert text == await whole_answer(server.url, model)
@@ -103,7 +98,7 @@ async def test_httpx_reads_the_whole_answer(server: RunningServer, read: Any, mo
 
 @pytest.mark.parametrize("read", [read_deltas, read_tokens])
 async def test_httpx_reads_what_only_looks_like_a_line_end(
-    server: RunningServer, model_server: ModelServer, read: Any
+    server: RunningServer, model_server: ModelServer, read: Read
 ) -> None:
     """httpx breaks lines at U+2028, U+0085 and others, and yet the loop gets a text that holds them."""
     model_server.say(*AWKWARD)
@@ -143,43 +138,6 @@ async def test_fetch_reads_awkward_text(server: RunningServer, model_server: Mod
 # curl -N
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the server's own streams: where, and how the model is named there."""
-
-    method: str
-    path: str
-    array: bool = False
-    end: str
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}{' array' if self.array else ''}"
-
-    def arguments(self, url: str, model: str) -> Sequence[str]:
-        """curl's, for an answer by `model`."""
-        if self.method == "GET":
-            return ["-G", url + self.path, "--data-urlencode", "message=Hi", "-d", f"model={model}"]
-        if self.array:
-            return [f"{url}{self.path}?model={model}", "--json", '[{"role": "user", "content": "Hi"}]']
-        body = {"message": "Hi", "model": model, **({"stream": True} if self.path == "/v1/chat" else {})}
-        return [url + self.path, "--json", json.dumps(body)]
-
-
-ENDPOINTS: Final = (
-    Endpoint(method="POST", path="/v1/chat/stream", end="[DONE]"),
-    Endpoint(method="POST", path="/api/v1/chat/stream", end="[DONE]"),
-    Endpoint(method="POST", path="/api/chat/stream", end="[DONE]"),
-    Endpoint(method="GET", path="/v1/chat", end="[DONE]"),
-    Endpoint(method="GET", path="/api/v1/chat", end="[DONE]"),
-    Endpoint(method="GET", path="/api/chat", end="[DONE]"),
-    Endpoint(method="POST", path="/v1/chat", end="[DONE]"),
-    Endpoint(method="POST", path="/chat/stream", end='"finish_reason":"stop"'),
-    Endpoint(method="POST", path="/chat/stream", array=True, end="data: stop"),
-    Endpoint(method="GET", path="/chat/stream", end="data: stop"),
-    Endpoint(method="POST", path="/chat/stream-meta", end='"finish_reason":"stop"'),
-)
-ANTHROPIC: Final = Endpoint(method="POST", path="/anthropic/stream", end='"finish_reason":"stop"')
-
-
 def assert_apart(reads: Sequence[tuple[float, str]], expected_s: float) -> None:
     """The pieces came one after another over about the time that they take to say."""
     arrivals = sorted({at for at, _ in reads})
@@ -190,9 +148,9 @@ def assert_apart(reads: Sequence[tuple[float, str]], expected_s: float) -> None:
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
 async def test_curl_shows_tokens_as_they_come(server: RunningServer, endpoint: Endpoint) -> None:
     """`curl -N` prints the simulated model's tokens apart in time, and the stream's end last."""
-    async with curl(*endpoint.arguments(server.url, "simulated/n20-d30")) as client:
+    async with curl(*endpoint.curl(server.url, "Hi", "simulated/n20-d30")) as client:
         output = await client.whole()
-    assert endpoint.end in output.strip().rpartition("\n\n")[2]
+    assert endpoint.finishes(output)
     assert_apart(client.reads, 20 * 0.03)
 
 
@@ -213,9 +171,9 @@ async def test_nothing_waits_for_what_follows(
     gates = [asyncio.Event() for _ in words]
     model_server.say(*(saying for pair in zip(gates, words, strict=True) for saying in pair))
     model = "anthropic/claude" if endpoint is ANTHROPIC else OPENAI
-    async with curl(*endpoint.arguments(server.url, model)) as client:
+    async with curl(*endpoint.curl(server.url, "Hi", model)) as client:
         for gate, word in zip(gates, words, strict=True):
             assert word not in client.output
             gate.set()
             await client.until(word)
-        assert endpoint.end in await client.whole()
+        assert endpoint.finishes(await client.whole())

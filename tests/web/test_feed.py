@@ -25,7 +25,7 @@ from tailrace.events import (
     UsageReported,
 )
 from tailrace.sse import Decoder
-from tailrace.streamlog import RingLog
+from tailrace.streamlog import Ring, RingLog
 from tailrace.web.feed import Cursor, Feed, Head, StreamFeed, WholeFeed, body_headers
 
 STARTED = Started(model="m", created_at=5.0)
@@ -42,7 +42,7 @@ def texts(*pieces: str) -> list[Event]:
 
 
 def create_log(events: Iterable[Event] = ()) -> RingLog:
-    log = RingLog(STREAM_ID, owner="", dialect="delta")
+    log = Ring().create(STREAM_ID, dialect="delta")
     if events := list(events):
         log.append(events)
     return log

@@ -8,7 +8,7 @@ import pytest
 
 from tailrace.dialects.base import json_bytes
 from tailrace.events import Event, Failed, Finished, Started, TextDelta, UsageReported
-from tailrace.streamlog import RingLog
+from tailrace.streamlog import Ring, RingLog
 from tailrace.web.states import Status, describe, status_of
 
 OPENING: list[Event] = [Started(model="gpt-4o", created_at=5.0), TextDelta(text="Hel"), TextDelta(text="lo")]
@@ -16,7 +16,7 @@ USAGE = UsageReported(input_tokens=1, output_tokens=2, source="counted")
 
 
 def create_log(*events: Event) -> RingLog:
-    log = RingLog("gen_x", owner="ann", dialect="token")
+    log = Ring().create("gen_x", owner="ann", dialect="token")
     if events:
         log.append(events)
     return log

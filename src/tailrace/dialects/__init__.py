@@ -5,11 +5,15 @@ from typing import Final
 from tailrace.dialects.base import Call, Dialect, Encoder
 from tailrace.dialects.delta import DELTA
 from tailrace.dialects.meta import META
+from tailrace.dialects.openai_chat import OPENAI_CHAT, OPENAI_CHAT_USAGE
+from tailrace.dialects.openai_models import list_models
 from tailrace.dialects.raw import RAW
 from tailrace.dialects.token import TOKEN
 from tailrace.errors import RequestError
 
-DIALECTS: Final[dict[str, Dialect]] = {dialect.name: dialect for dialect in (DELTA, TOKEN, RAW, META)}
+DIALECTS: Final[dict[str, Dialect]] = {
+    dialect.name: dialect for dialect in (DELTA, TOKEN, RAW, META, OPENAI_CHAT, OPENAI_CHAT_USAGE)
+}
 
 
 def find_dialect(name: str) -> Dialect:
@@ -19,4 +23,23 @@ def find_dialect(name: str) -> Dialect:
     return DIALECTS[name]
 
 
-__all__ = ["DELTA", "DIALECTS", "META", "RAW", "TOKEN", "Call", "Dialect", "Encoder", "find_dialect"]
+def choose_variant(own: Dialect, chosen: str | None) -> Dialect:
+    """The variant of an endpoint's format that a body (`Call.dialect`) or a log (`dialect`) names; else the format."""
+    return DIALECTS[chosen] if chosen in own.variants else own
+
+
+__all__ = [
+    "DELTA",
+    "DIALECTS",
+    "META",
+    "OPENAI_CHAT",
+    "OPENAI_CHAT_USAGE",
+    "RAW",
+    "TOKEN",
+    "Call",
+    "Dialect",
+    "Encoder",
+    "choose_variant",
+    "find_dialect",
+    "list_models",
+]

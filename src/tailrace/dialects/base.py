@@ -53,13 +53,17 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One parsed body: what goes to a model, and how the answer is wanted.
 
     `request.model` is empty where the client named none; `backend` names a provider. None means: not said.
+    `after` is the message of the session that the call goes on from, `dialect` the one of the endpoint's variants that
+    the body chose.
     """
 
     request: ChatRequest
     backend: str | None = None
     stream: bool | None = None
     session_id: str | None = None
+    after: str | None = None
     on_disconnect: Literal["cancel", "continue"] | float | None = None
+    dialect: str | None = None
 
 
 class Encoder(ABC):
@@ -89,6 +93,12 @@ class Dialect(ABC):
     media_type: str = "text/event-stream; charset=utf-8"
     joins: bool = True
     """Whether catch-up may join neighbouring text entries into one frame."""
+    variants: frozenset[str] = frozenset()
+    """The names of the formats that a body may choose instead; a log keeps the chosen one's name."""
+
+    @abstractmethod
+    def parse(self, body: bytes) -> Call:
+        """A body as a call. Raises RequestError."""
 
     @abstractmethod
     def encoder(self, stream_id: str) -> Encoder:

@@ -88,6 +88,8 @@ def _or_say(wanted: str) -> WrapValidator:
     return WrapValidator(check)
 
 
+_Stops: TypeAlias = Annotated[list[str], Field(max_length=16)]
+StopField: TypeAlias = Annotated[_Stops, BeforeValidator(_one_or_many, json_schema_input_type=str | _Stops)]
 OnDisconnectField: TypeAlias = Annotated[
     Literal["cancel", "continue"] | Annotated[float, Field(ge=0, le=86400)],
     _or_say("Input should be cancel, continue or seconds of grace, 0 to 86400"),
@@ -108,13 +110,14 @@ class ChatBody(StrictModel):
     system: str | None = Field(default=None, description="The system prompt.")
     system_prompt: str | None = Field(default=None, description="The same as `system`.")
     session_id: str | None = Field(default=None, min_length=1, max_length=200)
+    after: str | None = Field(
+        default=None, min_length=1, description="The message of the session to go on from; what follows it is dropped."
+    )
     stream: bool | None = Field(default=None, description="On `POST /v1/chat`: stream the answer.")
     max_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, ge=0, le=1)
-    stop: Annotated[list[str], BeforeValidator(_one_or_many, json_schema_input_type=str | list[str])] = Field(
-        default=[], max_length=16
-    )
+    stop: StopField = Field(default=[])
     seed: int | None = None
     tools: list[ToolBody] = Field(default=[])
     tool_choice: ToolChoiceField | None = None
@@ -133,6 +136,8 @@ class ChatBody(StrictModel):
             raise ValueError("send either message or messages" + (", not both" if self.message is not None else ""))
         if self.system is not None and self.system_prompt is not None:
             raise ValueError("system and system_prompt are the same field: send one of them")
+        if self.after is not None and self.session_id is None:
+            raise ValueError("after names a message of a session: send the session_id too")
         return self
 
     def to_call(self) -> Call:
@@ -142,6 +147,7 @@ class ChatBody(StrictModel):
             backend=self.backend,
             stream=self.stream,
             session_id=self.session_id,
+            after=self.after,
             on_disconnect=self.on_disconnect,
         )
 

@@ -27,7 +27,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> RequestError:
     if first["type"] == "json_invalid":
         return RequestError(400, "invalid_json", f"the body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}")
     location = first["loc"]
-    field = ".".join(map(str, _own_places(location)))[:_LONGEST_FIELD] or None
+    field = ".".join(map(str, own_places(location)))[:_LONGEST_FIELD] or None
     if first["type"] == "extra_forbidden":
         message = unknown(str(location[-1]), _fields_at(model, location[:-1]))
         return RequestError(422, "unknown_field", message, field=field)
@@ -44,14 +44,15 @@ def unknown(name: str, known: Iterable[str]) -> str:
     return f"unknown field {json.dumps(name[:_LONGEST_NAME], ensure_ascii=False)}{hint}"
 
 
-def _own_places(location: Location) -> list[int | str]:
+def own_places(location: Location) -> list[int | str]:
+    """A location without the branches of unions."""
     return [place for place in location if isinstance(place, int) or not _BRANCH.fullmatch(place)]
 
 
 def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
     """The names of the fields that there are at a place in a body."""
     models = [model]
-    for place in _own_places(location):
+    for place in own_places(location):
         if isinstance(place, str):
             models = [inner for outer in models for inner in _models_of_field(outer, place)]
     return [field.alias or name for found in models for name, field in found.model_fields.items()]

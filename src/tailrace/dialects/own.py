@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from tailrace.dialects.base import Dialect, Encoder, json_bytes
+from tailrace.dialects.base import Call, Dialect, Encoder, json_bytes
+from tailrace.dialects.body import parse_body
 from tailrace.errors import RequestError
 from tailrace.events import (
     Event,
@@ -42,6 +43,9 @@ class OwnDialect(Dialect):
     def __init__(self, name: str, encoder: type[OwnEncoder]) -> None:
         self.name = name
         self._encoder = encoder
+
+    def parse(self, body: bytes) -> Call:
+        return parse_body(body)
 
     def encoder(self, stream_id: str) -> Encoder:
         return self._encoder(stream_id)

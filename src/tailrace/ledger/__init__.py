@@ -1,1 +1,54 @@
-"""The ledger: what lasts."""
+"""The ledger: what lasts. Keys, one row for each generation, conversations, and what is to be billed."""
+
+from tailrace.ledger.base import (
+    Bill,
+    Budget,
+    Count,
+    Grouping,
+    Joined,
+    Key,
+    Ledger,
+    Opened,
+    Opening,
+    Page,
+    Parcel,
+    Period,
+    Pico,
+    Price,
+    Row,
+    Scope,
+    SessionInfo,
+    Settlement,
+    Status,
+    Total,
+    Turn,
+)
+from tailrace.ledger.create import create_ledger, upgrade_database
+from tailrace.ledger.generations import cost_of
+
+__all__ = [
+    "Bill",
+    "Budget",
+    "Count",
+    "Grouping",
+    "Joined",
+    "Key",
+    "Ledger",
+    "Opened",
+    "Opening",
+    "Page",
+    "Parcel",
+    "Period",
+    "Pico",
+    "Price",
+    "Row",
+    "Scope",
+    "SessionInfo",
+    "Settlement",
+    "Status",
+    "Total",
+    "Turn",
+    "cost_of",
+    "create_ledger",
+    "upgrade_database",
+]

@@ -25,7 +25,11 @@ class _Value(msgspec.Struct, frozen=True):
 
 
 class Scope(_Value, frozen=True, kw_only=True):
-    """Whose things: a key, and below it the application's user, if it names users. None: everyone's (an admin)."""
+    """Whose things: a key, and below it the application's user, if it names users.
+
+    Usage is filtered by it: None stands for everyone's (an admin's view). Conversations and idempotency keys belong to
+    exactly this key and this user: there None is a holder of its own, the one without a name.
+    """
 
     key_id: str | None = None
     user: str | None = None
@@ -81,9 +85,10 @@ class Turn(_Value, frozen=True, kw_only=True):
 class Opening(_Value, frozen=True, kw_only=True):
     """A generation before anything of it is paid for.
 
-    `input_tokens` is the estimate, for a row that is never settled by its owner. `reserved` counts against `budget`
-    until it is settled. `turns` are the client's new messages, kept in the session in the same transaction; `after`
-    names the message behind which the session is cut first. `meter` is what is billed for it, if anything.
+    `input_tokens` is the estimate. `reserved` counts against `budget` until it is settled. `turns` are the client's
+    new messages, kept in the session in the same transaction; `after` names the message behind which the session is
+    cut first. Days and months of a budget are those of `created_at`. `price`, `customer` and `meter` are what a row
+    is priced by and billed to if its owner dies; an owner that lives says so in its `Settlement`.
     """
 
     id: str
@@ -99,6 +104,9 @@ class Opening(_Value, frozen=True, kw_only=True):
     body_hash: str | None = None
     reserved: Pico = 0
     budget: Budget | None = None
+    price: Price | None = None
+    customer: str | None = None
+    meter: str | None = None
 
 
 class Opened(_Value, frozen=True, kw_only=True):
@@ -112,10 +120,11 @@ class Joined(_Value, frozen=True, kw_only=True):
 
 
 class Count(_Value, frozen=True, kw_only=True):
-    """What a running generation has come to."""
+    """What a running generation has come to; `input_tokens` is None until the upstream has said it."""
 
     output_tokens: int
     delivered_tokens: int
+    input_tokens: int | None = None
 
 
 class Bill(_Value, frozen=True, kw_only=True):
@@ -127,7 +136,11 @@ class Bill(_Value, frozen=True, kw_only=True):
 
 
 class Settlement(_Value, frozen=True, kw_only=True):
-    """The final figures. `answer` joins the session, `bill` the outbox, all in one transaction."""
+    """The final figures. `answer` joins the session, `bill` the outbox, all in one transaction.
+
+    `provider` and `model` are those that answered; None where they are the opening's. An answer whose session was
+    deleted meanwhile is dropped.
+    """
 
     id: str
     status: Literal["finished", "aborted", "failed", "interrupted"]
@@ -146,6 +159,8 @@ class Settlement(_Value, frozen=True, kw_only=True):
     answer: Turn | None = None
     bill: Bill | None = None
     frees_idempotency_key: bool = False
+    provider: str | None = None
+    model: str | None = None
 
 
 class Row(_Value, frozen=True, kw_only=True):
@@ -216,13 +231,19 @@ class Ledger(ABC):
 
     Rows are opened and settled by their owner, this process; a row whose owner's lock is free is swept to
     `interrupted` by whoever sees it first. Settling is `UPDATE … WHERE status='running' AND owner=me`.
+
+    Every method is called on the event loop that ran `open`, and from `open`'s return to `close`'s call. Where it
+    says nothing else, a method raises StoreError while the database does not answer, and a text that no database
+    can hold (a NUL, half a surrogate pair) is refused with RequestError 422 `invalid_text`, or finds nothing.
     """
 
     # Life
 
     @abstractmethod
     async def open(self) -> None:
-        """Connect, bring the schema up to date (SQLite) or check it (elsewhere), take the lock, sweep once.
+        """Connect, bring the schema up to date (SQLite) or check it (elsewhere), take the lock, apply the spool, sweep.
+
+        A ledger that does not serve (the command line's) takes no lock and never sweeps: it opens no generation.
 
         Raises SettingsError: the data folder is another process's, the schema is old (says `tailrace db upgrade`), the
         database does not answer.
@@ -239,7 +260,9 @@ class Ledger(ABC):
         """Commit the row, its reservation and its session's new turns; concurrent calls share one transaction.
 
         Raises RequestError: 422 `idempotency_mismatch`, 409 `session_busy` (the running generation's id in the message
-        and in the `x-tailrace-stream` header), 429 `budget_exceeded`; StoreError where the database does not answer.
+        and in the `x-tailrace-stream` header), 404 `message_not_found` for an unknown `after`, 429 `budget_exceeded`;
+        StoreError where the database does not answer. A row whose opening was not answered, because it raised or was
+        cancelled, is settled by the next sweep without any usage.
         """
 
     @abstractmethod
@@ -254,12 +277,24 @@ class Ledger(ABC):
     async def settle(self, settlement: Settlement) -> bool:
         """Write the final figures, once. False: another process has taken the row over, and the figures are dropped.
 
-        While the database is down the settlement waits in a spool on disk and True is returned.
+        While the database is down the settlement waits in a spool on disk and True is returned. It is written even
+        where the caller is cancelled.
         """
 
     @abstractmethod
     async def sweep(self) -> list[str]:
-        """Settle as `interrupted` the rows whose owner is dead; return their ids. Call it every 2 s."""
+        """Settle as `interrupted` the rows whose owner is dead; return their ids. Call it every 2 s.
+
+        The figures are those of the last checkpoint, the label is "estimated". A row without any output gives its
+        idempotency key back.
+        """
+
+    @abstractmethod
+    async def lost(self) -> list[str]:
+        """Generations of this process that another has taken over: stop them, their figures will be dropped.
+
+        Only a broken connection to PostgreSQL, which frees the lock of a process that lives, can lead to it.
+        """
 
     @abstractmethod
     async def spent(self, key_id: str, budget: Budget) -> Pico:
@@ -281,7 +316,7 @@ class Ledger(ABC):
 
     @abstractmethod
     async def change_key(self, key: Key) -> bool:
-        """Replace all but the secret; False where there is no such key."""
+        """Replace all but the secret; a revocation stays, whatever `key` says. False where there is no such key."""
 
     @abstractmethod
     async def find_key(self, key_id: str) -> tuple[Key, bytes] | None:
@@ -317,7 +352,11 @@ class Ledger(ABC):
 
     @abstractmethod
     async def due_parcels(self, *, limit: int) -> Sequence[Parcel]:
-        """Bills to be sent, oldest first, leased to this process for a minute."""
+        """Bills to be sent, oldest first, leased to this process for a minute.
+
+        At most one for each customer and meter, and none while another process holds one of them. A lease that ran
+        out without a word puts its bill in doubt from when it began: who held it may have died after sending.
+        """
 
     @abstractmethod
     async def parcel_sent(self, generation_id: str) -> None:

@@ -12,6 +12,7 @@ from tailrace.settings.tables import (
     Price,
     ProviderSettings,
     ServerSettings,
+    SessionSettings,
     Settings,
     StreamSettings,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Secret",
     "SecretUrl",
     "ServerSettings",
+    "SessionSettings",
     "Settings",
     "StreamSettings",
     "check",

@@ -122,6 +122,12 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_streams: Limit = None
 
 
+class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[sessions]`: how much of a conversation goes to the model; the oldest turns are left out first."""
+
+    history_tokens: Annotated[int, read.whole(1, 10**9)] = 32_000
+
+
 class CorsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`[cors]`: the web origins that may call."""
 
@@ -151,6 +157,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     cors: CorsSettings = CorsSettings()
+    sessions: SessionSettings = SessionSettings()
     default_model: Annotated[str | None, read.text] = None
     max_tokens: Annotated[int | None, read.whole(1, 10**9)] = None
     on_disconnect: Annotated[OnDisconnect | None, read.on_disconnect] = None

@@ -12,6 +12,10 @@ from tailrace.events import Entry, Event, Failed, Finished
 class Viewer(Protocol):
     """Whoever reads a log as it grows. It keeps its own place; the log only says that there is more."""
 
+    @property
+    def position(self) -> int:
+        """The number of the last entry that it has taken."""
+
     def wake(self) -> None:
         """There are new entries. Called from within `append`: never blocks, never raises."""
 
@@ -22,9 +26,9 @@ class Viewer(Protocol):
 class StreamLog(ABC):
     """Entries numbered from 1 without a gap. One writer; any number of viewers, none of which holds it up.
 
-    `owner` may read it, `dialect` names the format it was asked for in, `created_at` is Unix time in seconds, `tail`
-    the number of the last entry (0 where there is none), `terminal` how it ended (None while it runs), and
-    `on_abandoned` is called each time the last viewer has left.
+    `owner` may read it, `dialect` names the format it was asked for in, `session_id` its session. `created_at` is Unix
+    time in seconds, `tail` the number of the last entry (0 where there is none), `terminal` how it ended (None while it
+    runs). `on_abandoned` is called each time the last viewer has left.
     """
 
     __slots__ = ()
@@ -32,6 +36,7 @@ class StreamLog(ABC):
     id: str
     owner: str
     dialect: str
+    session_id: str | None
     created_at: float
     tail: int
     terminal: Finished | Failed | None
@@ -55,6 +60,11 @@ class StreamLog(ABC):
     @abstractmethod
     def detach(self, viewer: Viewer) -> None:
         """No longer; a viewer that is not attached is ignored."""
+
+    @property
+    @abstractmethod
+    def delivered(self) -> int:
+        """The furthest entry that any viewer has taken, those that left included."""
 
     @property
     @abstractmethod

@@ -15,7 +15,8 @@ _PAGE: Final = 512
 class _Waiter:
     """Turns `wake` into something that can be awaited."""
 
-    def __init__(self) -> None:
+    def __init__(self, position: int) -> None:
+        self.position = position
         self._more = asyncio.Event()
 
     def wake(self) -> None:
@@ -34,7 +35,7 @@ async def follow(log: StreamLog, after: int = 0) -> AsyncGenerator[Event, None]:
 
     Closing the iterator counts as leaving: the generation's disconnect policy then applies.
     """
-    waiter = _Waiter()
+    waiter = _Waiter(after)
     log.attach(waiter)
     try:
         while True:
@@ -42,6 +43,7 @@ async def follow(log: StreamLog, after: int = 0) -> AsyncGenerator[Event, None]:
             for event in page:
                 yield event
             after += len(page)
+            waiter.position = after
             if after < log.tail:
                 continue
             if log.terminal is not None:

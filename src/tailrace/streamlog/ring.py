@@ -17,6 +17,7 @@ class RingLog(StreamLog):
     """One generation's entries, in a list: an entry costs its text and about 100 bytes."""
 
     __slots__ = (
+        "_delivered",
         "_events",
         "_quiet_since",
         "_viewers",
@@ -25,14 +26,16 @@ class RingLog(StreamLog):
         "id",
         "on_abandoned",
         "owner",
+        "session_id",
         "tail",
         "terminal",
     )
 
-    def __init__(self, log_id: str, *, owner: str, dialect: str) -> None:
+    def __init__(self, log_id: str, *, owner: str, dialect: str, session_id: str | None) -> None:
         self.id = log_id
         self.owner = owner
         self.dialect = dialect
+        self.session_id = session_id
         self.created_at = time.time()
         self.on_abandoned: Callable[[], None] | None = None
         self._events: list[Event] = []
@@ -41,6 +44,7 @@ class RingLog(StreamLog):
         self.tail = 0
         self.terminal: Finished | Failed | None = None
         self._quiet_since: float | None = None
+        self._delivered = 0
 
     def append(self, events: Sequence[Event]) -> None:
         if self.terminal is not None:
@@ -63,9 +67,14 @@ class RingLog(StreamLog):
     def detach(self, viewer: Viewer) -> None:
         if viewer not in self._viewers:
             return
+        self._delivered = max(self._delivered, viewer.position)
         self._viewers = tuple(other for other in self._viewers if other is not viewer)
         if not self._viewers and self.on_abandoned is not None:
             self.on_abandoned()
+
+    @property
+    def delivered(self) -> int:
+        return max(self._delivered, *(viewer.position for viewer in self._viewers), 0)
 
     @property
     def viewers(self) -> int:
@@ -89,9 +98,9 @@ class Ring:
         self._logs: dict[str, RingLog] = {}
         self._max_idle = max_idle
 
-    def create(self, log_id: str, *, owner: str = "", dialect: str = "") -> RingLog:
+    def create(self, log_id: str, *, owner: str = "", dialect: str = "", session_id: str | None = None) -> RingLog:
         """A new, empty log."""
-        log = self._logs[log_id] = RingLog(log_id, owner=owner, dialect=dialect)
+        log = self._logs[log_id] = RingLog(log_id, owner=owner, dialect=dialect, session_id=session_id)
         return log
 
     def get(self, log_id: str) -> RingLog | None:

@@ -58,6 +58,7 @@ class Delivery(Response):
         try:
             await viewer.run(receive)
         finally:
+            self._feed.left = True
             self._feed.log.detach(viewer)
             if self._feed.status is not None:
                 scope[STATUS] = self._feed.status
@@ -74,6 +75,10 @@ class _Viewer(ABC):
         self._clock = asyncio.get_running_loop().time
         self._active_at = self._clock()
         self._blocked = False
+
+    @property
+    def position(self) -> int:
+        return self._feed.position
 
     @abstractmethod
     async def run(self, receive: Receive) -> None:

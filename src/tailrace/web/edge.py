@@ -47,13 +47,13 @@ class Edge:
         *,
         settings: Settings,
         metrics: Metrics,
-        open_mode: bool,
+        is_open: Callable[[], bool],
         endpoints: Mapping[tuple[str, str], Endpoint],
     ) -> None:
         self._app = app
         self._endpoints = endpoints
         self._origins = frozenset(settings.cors.origins)
-        self._open_mode = open_mode
+        self._is_open = is_open
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +92,7 @@ class Edge:
             return []
         origin = found.decode("latin-1")
         vary = (b"vary", b"Origin")
-        if not (origin in self._origins or (self._open_mode and is_loopback_origin(origin))):
+        if not (origin in self._origins or (is_loopback_origin(origin) and self._is_open())):
             return [vary]
         return [
             (b"access-control-allow-origin", origin.encode("latin-1")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -46,6 +46,11 @@ class Cursor:
         self._seq += 1
         encoded = self._encoder.encode(self._seq, self._log.read(self._seq - 1, 1)[0])
         return b"".join(frame + b"\n\n" for frame in encoded.split(b"\n\n")[frames:-1])
+
+    @property
+    def position(self) -> int:
+        """The number of the last entry taken."""
+        return self._seq
 
     @property
     def heartbeat(self) -> bytes:
@@ -122,12 +127,16 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Feed(ABC):
-    """What is due to one viewer, as ASGI messages. `status` is None until the response has begun."""
+    """What is due to one viewer, as ASGI messages. `status` is None until the response has begun.
+
+    `ended`: all has been taken. `left` is set by whoever delivers, when the client is gone.
+    """
 
     def __init__(self, log: StreamLog, dialect: Dialect, *, head: Head) -> None:
         self.log = log
         self.status: int | None = None
         self.ended = False
+        self.left = False
         self._dialect = dialect
         self._head = head
         self._headers = head.headers
@@ -135,6 +144,11 @@ class Feed(ABC):
     @abstractmethod
     def take(self) -> list[Message]:
         """The messages that are due now, in order; none where nothing is new. After `ended` there are no more."""
+
+    @property
+    @abstractmethod
+    def position(self) -> int:
+        """The number of the last entry taken."""
 
     @property
     @abstractmethod
@@ -185,6 +199,10 @@ class StreamFeed(Feed):
         return [body_message(body, more=not self.ended)] if body or self.ended else []
 
     @property
+    def position(self) -> int:
+        return self._cursor.position
+
+    @property
     def has_more(self) -> bool:
         return not self.ended and self._cursor.has_more
 
@@ -228,6 +246,11 @@ class WholeFeed(Feed):
                 return [self._start(200, body_headers("application/json", body)), body_message(body)]
 
     @property
+    def position(self) -> int:
+        # All of it at once, at the end, to a client that waits for it
+        return self.log.tail if self.ended or not self.left else 0
+
+    @property
     def has_more(self) -> bool:
         return False
 
@@ -253,6 +276,11 @@ def body_headers(media_type: str, body: bytes, retry_after: float | None = None)
     """The headers of a body that is sent whole."""
     headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
     return headers if retry_after is None else [*headers, (b"retry-after", b"%d" % max(1, math.ceil(retry_after)))]
+
+
+def encode_headers(headers: Mapping[str, str]) -> Headers:
+    """Headers of text as ASGI wants them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
 def body_message(body: bytes, *, more: bool = False) -> Message:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -12,17 +13,31 @@ from starlette.types import Receive, Scope, Send
 
 from tailrace.dialects import find_dialect
 from tailrace.errors import RequestError
-from tailrace.generation import Attempt, Generation, Generations
+from tailrace.generation import Admitted, Attempt, Generation, Generations
+from tailrace.ledger import Price
 from tailrace.metrics import Metrics
 from tailrace.providers.iterator import IteratorProvider, Source
 from tailrace.requests import ChatRequest
 from tailrace.settings import OnDisconnect, StreamSettings
 from tailrace.web.delivery import Delivery
 from tailrace.web.edge import REQUEST_ID, new_request_id
-from tailrace.web.feed import Head, StreamFeed
+from tailrace.web.feed import Head, StreamFeed, encode_headers
 
 _shared: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Generations]] = WeakKeyDictionary()
 """Each event loop's generations, for routes without a `Tailrace`."""
+
+
+class Beginning(msgspec.Struct, frozen=True, kw_only=True):
+    """What an iterator's generation is begun with."""
+
+    attempt: Attempt
+    dialect: str
+    request_id: str
+    settings: StreamSettings
+    on_disconnect: OnDisconnect
+
+
+Begin: TypeAlias = Callable[[Beginning], Awaitable[Admitted]]
 
 
 def stream_response(
@@ -42,8 +57,26 @@ def stream_response(
     return IteratorResponse(source, format=format, settings=settings, on_disconnect=on_disconnect, model=model)
 
 
+async def _begin_shared(beginning: Beginning) -> Admitted:
+    loop = asyncio.get_running_loop()
+    if loop not in _shared:
+        _shared[loop] = Generations(StreamSettings(), metrics=Metrics())
+    return Admitted(generation=begin_with(_shared[loop], beginning), headers={})
+
+
+def begin_with(generations: Generations, beginning: Beginning) -> Generation:
+    """Begin an iterator's generation that nobody pays for. Raises RequestError 503 while draining."""
+    return generations.start(
+        [beginning.attempt],
+        on_disconnect=beginning.on_disconnect,
+        dialect=beginning.dialect,
+        request_id=beginning.request_id,
+        settings=beginning.settings,
+    )
+
+
 class IteratorResponse(Response):
-    """One iterator as a response; `generations` None means the event loop's shared ones."""
+    """One iterator as a response; `begin` says who keeps its generation, by default the event loop's shared ones."""
 
     def __init__(
         self,
@@ -51,18 +84,22 @@ class IteratorResponse(Response):
         *,
         format: str,  # noqa: A002
         settings: StreamSettings | None = None,
-        generations: Generations | None = None,
         on_disconnect: OnDisconnect = "cancel",
         model: str = "iterator",
+        price: Price | None = None,
+        begin: Begin = _begin_shared,
     ) -> None:
         self._dialect = find_dialect(format)
         self._attempt = Attempt(
-            provider=IteratorProvider(source, name=model), request=ChatRequest(model=model, messages=())
+            provider=IteratorProvider(source, name=model),
+            request=ChatRequest(model=model, messages=()),
+            name=model,
+            price=price,
         )
         # An iterator can be read only once, so nothing is asked again
         self._settings = msgspec.structs.replace(settings or StreamSettings(), retries=0)
-        self._generations = generations
         self._on_disconnect = on_disconnect
+        self._begin = begin
         self.raw_headers = []
         self.background = None
 
@@ -71,35 +108,31 @@ class IteratorResponse(Response):
         if REQUEST_ID not in scope:
             self.raw_headers.append((b"x-request-id", request_id.encode()))
         try:
-            generation = self._start(request_id)
+            admitted = await self._begin(self._beginning(request_id))
         except RequestError as error:
             await self._refuse(error, request_id)(scope, receive, send)
             return
-        headers = [(b"x-tailrace-stream", generation.id.encode()), *self.raw_headers]
-        head = Head(request_id=request_id, headers=headers, refusable=False)
-        feed = StreamFeed(generation.log, self._dialect, head=head)
-        delivery = Delivery(feed, settings=self._settings)
-        delivery.background = self.background
-        await delivery(scope, receive, send)
+        await self._deliver(admitted, request_id)(scope, receive, send)
 
-    def _start(self, request_id: str) -> Generation:
-        return (self._generations or _shared_generations()).start(
-            [self._attempt],
-            on_disconnect=self._on_disconnect,
+    def _beginning(self, request_id: str) -> Beginning:
+        return Beginning(
+            attempt=self._attempt,
             dialect=self._dialect.name,
             request_id=request_id,
             settings=self._settings,
+            on_disconnect=self._on_disconnect,
         )
+
+    def _deliver(self, admitted: Admitted, request_id: str) -> Response:
+        log = admitted.generation.log
+        headers = [(b"x-tailrace-stream", log.id.encode()), *encode_headers(admitted.headers), *self.raw_headers]
+        head = Head(request_id=request_id, headers=headers, refusable=False)
+        delivery = Delivery(StreamFeed(log, self._dialect, head=head), settings=self._settings)
+        delivery.background = self.background
+        return delivery
 
     def _refuse(self, error: RequestError, request_id: str) -> Response:
         media_type, body = self._dialect.refusal(error, request_id)
         refusal = Response(body, status_code=error.status, media_type=media_type, headers=error.headers)
         refusal.raw_headers += self.raw_headers
         return refusal
-
-
-def _shared_generations() -> Generations:
-    loop = asyncio.get_running_loop()
-    if loop not in _shared:
-        _shared[loop] = Generations(StreamSettings(), metrics=Metrics())
-    return _shared[loop]

@@ -90,8 +90,9 @@ def _route_records(level: int, shared: list[Processor], stream: TextIO) -> None:
     access.filters = [AccessLine()]
     access.propagate = stream.isatty()
     access.handlers = [] if access.propagate else [AccessHandler(stream)]
-    # What uvicorn tells of a start and a stop is told by `serve` in its own words.
-    logging.getLogger("uvicorn.error").setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
+    # What uvicorn and Alembic tell is told by `serve` in its own words, what the SDK of Stripe tells by the billing.
+    for told_elsewhere in ("uvicorn.error", "alembic", "stripe"):
+        logging.getLogger(told_elsewhere).setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
 
 
 def _renderers(at_terminal: bool) -> list[Processor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, TypeAdapter
@@ -13,25 +14,32 @@ from tailrace.dialects.messages import MessageBody
 
 Schema: TypeAlias = dict[str, Any]
 
+_CHUNK: Final = (
+    '{"id":"chatcmpl-0","object":"chat.completion.chunk","created":1700000000,"model":"simulated",'
+    '"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]'
+)
 _FRAMES: Final = {
     "delta": 'event: message\ndata: {"delta":"Hi","tokens":1,"model":"simulated","chunk_index":1,"done":false}',
     "token": 'event: token\ndata: {"token":"Hi","done":false}',
     "raw": "event: token\ndata: Hi",
     "meta": 'data: {"event":"token","token":"Hi"}',
+    "openai_chat": f"data: {_CHUNK}}}",
+    "openai_chat_usage": f'data: {_CHUNK},"usage":null}}',
 }
 
 _ERRORS: Final = {
     400: "Not JSON, an unknown backend or format, a cursor that is none, a key in the query string.",
     401: "No valid key.",
-    403: "Not from here: the host, the origin or a proxy is refused.",
-    404: "No such model, or no such stream.",
+    403: "Not from here: the host, the origin or a proxy is refused; or not for this key.",
+    404: "No such model, stream or key.",
+    409: "The key is revoked for good.",
     413: "The body is too large, for us or for the upstream.",
     415: "The body is not application/json.",
     422: "A field is wrong; `field` names it.",
-    429: "The upstream takes no more for now; see Retry-After.",
+    429: "The upstream takes no more for now, or too many wrong keys came from here; see Retry-After.",
     500: "An error inside the server.",
     502: "The upstream failed before its first token.",
-    503: "The provider is off, or the server is stopping.",
+    503: "The provider is off, the database does not answer, or the server is stopping.",
     504: "The upstream was silent for too long.",
 }
 
@@ -49,6 +57,14 @@ _ON_DISCONNECT: Final = {
     "description": "`cancel`, `continue` or seconds of grace, for when the last reader leaves.",
 }
 
+_IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "Requests with the same key and body share one generation, for 24 hours.",
+}
+
+_SESSION_ID: Final = {"name": "session_id", "in": "path", "required": True, "schema": {"type": "string"}}
 _STREAM_ID: Final = {"name": "stream_id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
@@ -119,6 +135,40 @@ class StreamState(BaseModel):
     usage: Usage | None
 
 
+class SessionFace(BaseModel):
+    """A conversation's face."""
+
+    id: str
+    title: str
+    created_at: float
+    updated_at: float
+
+
+class SessionList(BaseModel):
+    """Some of the caller's conversations, and the cursor for those that follow."""
+
+    data: list[SessionFace]
+    next_cursor: str | None
+
+
+class SessionMessage(BaseModel):
+    """One message; `content` is text, or its parts where there is more than text. `status`: whole or partial."""
+
+    id: str
+    role: str
+    content: str | list[dict[str, Any]]
+    created_at: float
+    status: str
+    generation_id: str | None = None
+
+
+class SessionMessages(BaseModel):
+    """A conversation in order."""
+
+    id: str
+    messages: list[SessionMessage]
+
+
 class StreamList(BaseModel):
     """The caller's streams, newest first."""
 
@@ -132,7 +182,7 @@ def posting(summary: str, *formats: str, whole: bool = False, array: bool = Fals
     query = [_query_parameter(name) for name in QUERY_FIELDS if name != "message"] if array else []
     return {
         "summary": summary,
-        "parameters": [_LAST_EVENT_ID, _ON_DISCONNECT, *query],
+        "parameters": [_LAST_EVENT_ID, _ON_DISCONNECT, _IDEMPOTENCY_KEY, *query],
         "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": _responses({**(_json(WholeAnswer) if whole else {}), **_streams(*formats)}, resumes=True),
     }
@@ -147,7 +197,7 @@ def listening(summary: str, *formats: str) -> Schema:
     }
 
 
-def reading() -> Schema:
+def reading_stream() -> Schema:
     """One stream's state, or the stream itself."""
     after = {"name": "after", "in": "query", "schema": {"type": "integer", "minimum": 0}}
     chosen = {"name": "format", "in": "query", "schema": {"type": "string", "enum": list(DIALECTS)}}
@@ -158,17 +208,82 @@ def reading() -> Schema:
     }
 
 
-def listing() -> Schema:
+def listing_streams() -> Schema:
     """All of the caller's streams."""
     return {"summary": "The caller's streams", "responses": _responses(_json(StreamList))}
 
 
-def cancelling() -> Schema:
+def cancelling_stream() -> Schema:
     """The end of one stream."""
     return {
         "summary": "Stop a stream; the same answer each time",
         "parameters": [_STREAM_ID],
         "responses": _responses(_json(StreamState)),
+    }
+
+
+def answering(
+    summary: str,
+    answer: type[BaseModel],
+    *,
+    status: int = 200,
+    body: type[BaseModel] | None = None,
+    parameters: Sequence[Schema] = (),
+    csv: bool = False,
+) -> Schema:
+    """An operation that answers with one JSON, or with `csv` where that is asked for."""
+    content = {**_json(answer), **({"text/csv": {"schema": {"type": "string"}}} if csv else {})}
+    sent = {} if body is None else {"requestBody": {"required": True, "content": _json(body)}}
+    return {
+        "summary": summary,
+        "parameters": list(parameters),
+        **sent,
+        "responses": _responses(content, status=status),
+    }
+
+
+def query_of(model: type[BaseModel]) -> list[Schema]:
+    """A model's fields as the parameters of a query."""
+    properties: Schema = schema_of(model)["properties"]
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "schema": {key: value for key, value in schema.items() if key not in ("title", "description")},
+            **({"description": schema["description"]} if "description" in schema else {}),
+        }
+        for name, schema in properties.items()
+    ]
+
+
+def listing_sessions() -> Schema:
+    """The caller's conversations."""
+    limit = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 500}}
+    cursor = {"name": "cursor", "in": "query", "schema": {"type": "string"}}
+    return {
+        "summary": "The caller's conversations, the last used first",
+        "parameters": [limit, cursor],
+        "responses": _responses(_json(SessionList)),
+    }
+
+
+def reading_session() -> Schema:
+    """One conversation."""
+    return {
+        "summary": "A conversation's messages",
+        "parameters": [_SESSION_ID],
+        "responses": _responses(_json(SessionMessages)),
+    }
+
+
+def deleting_session() -> Schema:
+    """The end of one conversation."""
+    responses = {status: response for status, response in _responses({}).items() if status != "200"}
+    return {
+        "summary": "Forget a conversation; its usage stays",
+        "parameters": [_SESSION_ID],
+        "responses": {"204": {"description": "Forgotten."}, **responses},
     }
 
 
@@ -221,8 +336,8 @@ def _json(model: type[BaseModel]) -> Schema:
     return {"application/json": {"schema": schema_of(model)}}
 
 
-def _responses(content: Schema, *, resumes: bool = False) -> Schema:
+def _responses(content: Schema, *, resumes: bool = False, status: int = 200) -> Schema:
     problem = {"application/problem+json": {"schema": schema_of(Problem)}}
     errors = {str(status): {"description": why, "content": problem} for status, why in _ERRORS.items()}
     nothing_left = {"204": {"description": "The cursor is at the end, or its stream is gone."}} if resumes else {}
-    return {"200": {"description": "The answer.", "content": content}, **nothing_left, **errors}
+    return {str(status): {"description": "The answer.", "content": content}, **nothing_left, **errors}

@@ -15,7 +15,7 @@ from tailrace.errors import RequestError
 from tailrace.generation import Generations
 from tailrace.metrics import Metrics
 from tailrace.web.auth import Gate
-from tailrace.web.routes import refuse
+from tailrace.web.exchanges import refuse
 
 ASSETS: Final = Path(__file__).parent / "assets"
 """What the package's build took from npm; see `hatch_build.py`."""

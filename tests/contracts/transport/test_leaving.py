@@ -66,17 +66,16 @@ async def test_cancelling_closes_the_connection_at_once(line: Line, script: Scri
 
 async def test_cancelling_while_the_request_is_stuck(line: Line) -> None:
     """A request that the upstream won't read is given up with all that is unsent of it: no socket waits for it."""
-    deaf = asyncio.Event()
-    async with line.upstream([], greeting=[Step.DEAFEN, deaf, Step.LISTEN]) as upstream:
+    begun, again = asyncio.Event(), asyncio.Event()
+    async with line.upstream([], greeting=[begun, Step.DEAFEN, again, Step.LISTEN]) as upstream:
         transport = await line.to(upstream.url)
-        body = bytes(16 << 20)
-        exchange = asyncio.create_task(transport.fetch("POST", "/", headers={}, body=body))
-        await upstream.connected(1)
-        await asyncio.wait([exchange], timeout=0.1)
+        exchange = asyncio.create_task(transport.fetch("POST", "/", headers={}, body=bytes(32 << 20)))
+        await upstream.receiving()
+        begun.set()
         exchange.cancel()
         with pytest.raises(asyncio.CancelledError):
             await exchange
-        deaf.set()
+        again.set()
         await upstream.closed_by(1)
         assert not upstream.requests
 

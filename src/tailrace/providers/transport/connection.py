@@ -126,6 +126,15 @@ class Connection(asyncio.Protocol):
         self._stop_draining()
         self._keeper.lost(self)
 
+    def _has_farewell(self) -> bool:
+        """Whether the peer itself said that it was done: in TLS a bare end may be an attacker's (RFC 9112, 9.8)."""
+        tls = self._transport.get_extra_info("ssl_object")
+        try:
+            # asyncio calls `eof_received` either way; only OpenSSL knows, and says so by an empty read.
+            return tls is None or tls.read(1) == b""
+        except ssl.SSLError:
+            return False
+
     # One exchange, from its begin to one of its ends.
 
     def _begin(self, receiver: Receiver) -> asyncio.Future[None]:
@@ -188,15 +197,6 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     # After the exchange.
-
-    def _has_farewell(self) -> bool:
-        """Whether the peer itself said that it was done: in TLS a bare end may be an attacker's (RFC 9112, 9.8)."""
-        tls = self._transport.get_extra_info("ssl_object")
-        try:
-            # asyncio calls `eof_received` either way; only OpenSSL knows, and says so by an empty read.
-            return tls is None or tls.read(1) == b""
-        except ssl.SSLError:
-            return False
 
     def _receive_unasked(self, data: bytes) -> None:
         if self._drain is None:

@@ -27,8 +27,8 @@ def create_tls_context(ca_file: str | None) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cafile=ca_file)
         except OSError as error:
-            reason = error.strerror or "no certificates in it"
-            raise ValueError(f"ca_file {ca_file!r} can't be used: {reason}; expected certificates in PEM") from error
+            message = f"ca_file {ca_file!r} can't be used: {_reason(error)}; expected certificates in PEM"
+            raise ValueError(message) from error
     return context
 
 
@@ -53,12 +53,14 @@ async def dial(origin: Origin, tls: ssl.SSLContext | None, make: Callable[[], Co
 
 
 def _failure(what: str, error: OSError) -> UpstreamError:
+    return UpstreamError("upstream_error", f"{what}: {_reason(error)}")
+
+
+def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        reason = error.verify_message
-    elif isinstance(error, ssl.SSLError):
-        reason = (error.reason or "handshake failed").replace("_", " ").lower()
-    elif error.errno is None or isinstance(error, socket.gaierror):
-        reason = error.strerror or str(error) or type(error).__name__
-    else:
-        reason = os.strerror(error.errno)  # asyncio's own text repeats the address
-    return UpstreamError("upstream_error", f"{what}: {reason}")
+        return error.verify_message
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "handshake failed").replace("_", " ").lower()
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno)  # asyncio's own text repeats the address

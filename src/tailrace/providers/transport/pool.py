@@ -57,10 +57,10 @@ class PooledTransport(Transport):
         self._closed = True
         if self._sweep is not None:
             self._sweep.cancel()
-        for limit in self._dialling:
+        for limit in tuple(self._dialling):
             if not limit.expired():
                 limit.reschedule(self._loop.time())
-        for connection in self._connections:
+        for connection in tuple(self._connections):
             connection.abort()
         self._note_gone()
         await self._gone.wait()

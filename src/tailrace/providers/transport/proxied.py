@@ -138,6 +138,8 @@ class ProxiedTransport(Transport):
         receive = receiver.body_received if inflater is None else inflater.feed
         receiver.response_started(response.status, head)
         protocol = response.connection and response.connection.protocol
+        if protocol is not None:
+            _wake_at_loss(protocol, response.content)
         while data := await self._read(response):
             if receive(data):
                 return
@@ -184,3 +186,22 @@ class ProxiedTransport(Transport):
                 return UpstreamError("upstream_invalid", message)
             case _:
                 return self._cut(error)
+
+
+def _wake_at_loss(protocol: ResponseHandler, content: aiohttp.StreamReader) -> None:
+    """End `content` with its connection: after a malformed chunk aiohttp (3.14) closes, and wakes no reader."""
+
+    def wake() -> None:
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("malformed"))
+
+    def hear(closed: asyncio.Future[None]) -> None:
+        if not closed.cancelled():
+            closed.exception()  # asked for, or asyncio complains that nobody did
+        wake()
+
+    closed = protocol.closed
+    if closed is None:
+        wake()
+    else:
+        closed.add_done_callback(hear)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -34,11 +35,12 @@ class Meter:
     tokenizer's.
     """
 
-    __slots__ = ("_max_bytes", "_reported", "_request", "bytes", "deltas")
+    __slots__ = ("_max_bytes", "_max_deltas", "_reported", "_request", "bytes", "deltas")
 
-    def __init__(self, request: ChatRequest, *, max_bytes: int) -> None:
+    def __init__(self, request: ChatRequest, *, max_bytes: int, max_deltas: float = math.inf) -> None:
         self._request = request
         self._max_bytes = max_bytes
+        self._max_deltas = max_deltas
         self._reported: UsageReported | None = None
         self.deltas = 0
         self.bytes = 0
@@ -46,7 +48,7 @@ class Meter:
     def fold(self, events: list[Event]) -> list[Event]:
         """Count the events and give back those that belong in the log: usage stays here until the end.
 
-        Raises StreamError("too_long") once the answer's bytes pass the cap.
+        Raises StreamError: "too_long" once the answer's bytes pass the cap, "budget_exceeded" once its tokens do.
         """
         kept = events
         for event in events:
@@ -64,6 +66,13 @@ class Meter:
         self.bytes += len(piece) if piece.isascii() else len(piece.encode("utf-8", "replace"))
         if self.bytes > self._max_bytes:
             raise StreamError("too_long", f"the answer is longer than the {self._max_bytes} bytes allowed")
+        if self.deltas > self._max_deltas:
+            raise StreamError("budget_exceeded", "the key's budget ran out")
+
+    @property
+    def input_tokens(self) -> int | None:
+        """What the upstream has said of the input so far."""
+        return None if self._reported is None else self._reported.input_tokens
 
     async def settle(self, answer: Iterable[Event], *, whole: bool) -> UsageReported:
         """The final figures: what the upstream reported, else counted, else estimated.
@@ -80,6 +89,11 @@ class Meter:
         if long or not tokens.ready(self._request.model):
             return await asyncio.to_thread(_complete, said, self._request, generated, whole)
         return _complete(said, self._request, generated, whole)
+
+
+def count_deltas(events: Iterable[Event]) -> int:
+    """How many of the events are pieces of what a model generated."""
+    return sum(_generated(event) is not None for event in events)
 
 
 def _merge(earlier: UsageReported | None, later: UsageReported) -> UsageReported:

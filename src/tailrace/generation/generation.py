@@ -7,7 +7,7 @@ exactly once. Whoever reads the answer reads the log.
 from __future__ import annotations
 
 import asyncio
-import os
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -18,24 +18,27 @@ import structlog
 
 from tailrace.errors import RequestError, StreamError
 from tailrace.events import Event, Failed, Finished, Started, UsageReported
-from tailrace.meter import Meter
+from tailrace.generation.accounts import Account, Answered
+from tailrace.generation.meter import Meter, count_deltas
+from tailrace.ledger import Count, Price
 from tailrace.metrics import Metrics
 from tailrace.providers import Finish, Provider
 from tailrace.requests import ChatRequest
 from tailrace.settings import OnDisconnect, StreamSettings
-from tailrace.streamlog import Ring, RingLog
+from tailrace.streamlog import RingLog
 
 _BACKOFF_S: Final = 0.25
-_SWEEP_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One upstream to be asked, with the request in its own model's name."""
+    """One upstream to be asked, with the request in its own model's name; `name` is the public one."""
 
     provider: Provider
     request: ChatRequest
+    name: str = ""
+    price: Price | None = None
 
 
 class Generation:
@@ -50,11 +53,12 @@ class Generation:
         on_disconnect: OnDisconnect,
         metrics: Metrics,
         request_id: str,
+        account: Account | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         # For the generation's whole life
         self.log = log
-        self.model = attempts[0].request.model
+        self.account = account
         self._attempts = attempts
         self._settings = settings
         self._on_disconnect = on_disconnect
@@ -63,7 +67,8 @@ class Generation:
         self._clock = loop.time
         self._began = loop.time()
         # For the attempt that runs
-        self._meter = Meter(attempts[0].request, max_bytes=settings.max_answer)
+        self._attempt = attempts[0]
+        self._meter = self._new_meter()
         self._started: Started | None = None
         # As it goes
         self._heard = self._began
@@ -108,7 +113,14 @@ class Generation:
         return [self._opening(), *content]
 
     def _opening(self) -> Started:
-        return self._started or Started(model=self.model, created_at=time.time())
+        return self._started or Started(model=self._attempt.request.model, created_at=time.time())
+
+    def _new_meter(self) -> Meter:
+        request = self._attempt.request
+        affordable = math.inf
+        if self.account is not None:
+            affordable = self.account.affordable_tokens(self._attempt.price)
+        return Meter(request, max_bytes=self._settings.max_answer, max_deltas=affordable)
 
     # From the first attempt to the end
 
@@ -139,7 +151,7 @@ class Generation:
             return await self._ask()
         finally:
             self._asking = False
-            if self._stopped is not None:
+            if self.stopped:
                 # Stopped from within its own step, its cancellation is still to come: here, not while it settles.
                 await asyncio.sleep(0)
 
@@ -155,8 +167,8 @@ class Generation:
         return await self._ask_one(self._attempts[-1])
 
     async def _ask_one(self, attempt: Attempt) -> Finish:
-        self.model = attempt.request.model
-        self._meter = Meter(attempt.request, max_bytes=self._settings.max_answer)
+        self._attempt = attempt
+        self._meter = self._new_meter()
         for trial in range(self._settings.retries):
             self._started = None
             try:
@@ -181,10 +193,51 @@ class Generation:
     async def _settle(self, terminal: Finished | Failed) -> None:
         usage = await self._usage(whole=isinstance(terminal, Finished))
         opening = [self._opening()] if self._first_content is None and isinstance(terminal, Finished) else []
-        self.log.append([*opening, usage, terminal])
+        # Who reads the end of a conversation's answer may go on with it at once: its row must be free by then
+        if self.account is not None and self.account.keeps_session:
+            await self._close_account(self.account, terminal, usage)
+            self.log.append([*opening, usage, terminal])
+        else:
+            self.log.append([*opening, usage, terminal])
+            if self.account is not None:
+                await self._close_account(self.account, terminal, usage)
         # The log outlives the answer by minutes and shall not keep the whole request with it
         self.log.on_abandoned = None
         self._metrics.generation_ended(terminal, usage)
+
+    async def _close_account(self, account: Account, terminal: Finished | Failed, usage: UsageReported) -> None:
+        try:
+            await account.settle(
+                Answered(
+                    provider=self._attempt.provider.name,
+                    model=self._attempt.name,
+                    price=self._attempt.price,
+                    terminal=terminal,
+                    usage=usage,
+                    delivered_tokens=self._delivered_tokens(usage.output_tokens or 0),
+                    duration_ms=_ms(self._clock() - self._began),
+                    ttft_ms=None if self._first_content is None else _ms(self._first_content - self._began),
+                    events=self.log.read(0, self.log.tail),
+                )
+            )
+        except Exception:
+            _log.exception("settling_failed", generation=self.id, request=self._request_id)
+
+    def _delivered_tokens(self, output_tokens: int) -> int:
+        """How many of the tokens a reader was handed: in proportion, for an upstream's pieces need not be tokens."""
+        delivered = self.log.delivered
+        if delivered >= self.log.tail or not self._meter.deltas:
+            return output_tokens if delivered else 0
+        return round(output_tokens * count_deltas(self.log.read(0, delivered)) / self._meter.deltas)
+
+    def count(self) -> Count:
+        """What it has come to so far, for the ledger's checkpoint."""
+        deltas = self._meter.deltas
+        return Count(
+            input_tokens=self._meter.input_tokens,
+            output_tokens=deltas,
+            delivered_tokens=self._delivered_tokens(deltas),
+        )
 
     async def _usage(self, *, whole: bool) -> UsageReported:
         if not whole and self._started is None and self._first_content is None:
@@ -201,6 +254,11 @@ class Generation:
         self._stopped = error
         if self._asking:
             self.task.cancel()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody has ended it."""
+        return self._stopped is not None
 
     async def ended(self) -> None:
         """Wait until it has settled."""
@@ -234,106 +292,6 @@ class Generation:
         if self._abandoned_at is None or isinstance(self._on_disconnect, str) or self.log.viewers:
             return False
         return now - self._abandoned_at > self._on_disconnect
-
-
-class Generations:
-    """All the answers of this process, under way and lately ended, and the one sweep that keeps their time."""
-
-    def __init__(self, settings: StreamSettings, *, metrics: Metrics) -> None:
-        self.ring = Ring()
-        self.metrics = metrics
-        self._settings = settings
-        self._running: dict[str, Generation] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._interval = _sweep_interval(settings)
-        self.draining = False
-
-    def start(
-        self,
-        attempts: Sequence[Attempt],
-        *,
-        on_disconnect: OnDisconnect = "cancel",
-        owner: str = "",
-        dialect: str = "",
-        request_id: str = "",
-        settings: StreamSettings | None = None,
-    ) -> Generation:
-        """Begin an answer; its first upstream is asked in the event loop's next turn.
-
-        `owner` and `dialect` stay with the log: who may read it, and the format it was asked for in.
-
-        Raises RequestError 503 while draining.
-        """
-        if self.draining:
-            raise RequestError(503, "draining", "the server is stopping and takes no new streams")
-        settings = settings or self._settings
-        self._interval = min(self._interval, _sweep_interval(settings))
-        generation = Generation(
-            attempts,
-            log=self.ring.create(f"gen_{os.urandom(12).hex()}", owner=owner, dialect=dialect),
-            settings=settings,
-            on_disconnect=on_disconnect,
-            metrics=self.metrics,
-            request_id=request_id,
-        )
-        self._running[generation.id] = generation
-        generation.task.add_done_callback(lambda _: self._running.pop(generation.id, None))
-        self._keep_sweeping()
-        return generation
-
-    def get(self, generation_id: str) -> Generation | None:
-        """The generation with this id while it runs."""
-        return self._running.get(generation_id)
-
-    def running(self) -> list[Generation]:
-        """Those that run, oldest first."""
-        return list(self._running.values())
-
-    async def drain(self, seconds: float) -> None:
-        """Take no new ones, let those that run end; after so many seconds seal the rest as `draining`."""
-        self.draining = True
-        await self._wait(seconds)
-        for generation in self.running():
-            generation.stop(StreamError("draining", "the server is stopping"))
-        await self._wait(None)
-
-    async def close(self) -> None:
-        """Stop everything at once and leave nothing behind."""
-        await self.drain(0)
-        if self._timer is not None:
-            self._timer.cancel()
-
-    async def _wait(self, seconds: float | None) -> None:
-        tasks = [generation.task for generation in self.running()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
-
-    def _keep_sweeping(self) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._interval, self._sweep)
-
-    def _sweep(self) -> None:
-        """Once a second: timeouts, heartbeats, and logs that nobody came back to. It stops where nothing is left."""
-        self._timer = None
-        now = asyncio.get_running_loop().time()
-        for generation in self.running():
-            generation.tick(now)
-        self.ring.sweep(now)
-        if self._running or len(self.ring):
-            self._keep_sweeping()
-
-
-def _sweep_interval(settings: StreamSettings) -> float:
-    """A second, or less where a timeout is shorter than a few of them."""
-    shortest = min(
-        settings.first_token_s,
-        settings.idle_s,
-        settings.total_s,
-        settings.send_s,
-        settings.heartbeat_s,
-        settings.status_wait_s,
-    )
-    return max(0.02, min(_SWEEP_S, shortest / 4))
 
 
 def _failed(error: StreamError) -> Failed:

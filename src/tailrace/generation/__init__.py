@@ -1,0 +1,17 @@
+"""Generations: the answers being made, each a task of the application, with the money's side of it."""
+
+from tailrace.generation.admission import Admission, Admitted, Order
+from tailrace.generation.bookkeeping import Bookkeeper
+from tailrace.generation.generation import Attempt, Generation
+from tailrace.generation.generations import Generations, new_generation_id
+
+__all__ = [
+    "Admission",
+    "Admitted",
+    "Attempt",
+    "Bookkeeper",
+    "Generation",
+    "Generations",
+    "Order",
+    "new_generation_id",
+]

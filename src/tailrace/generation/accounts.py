@@ -1,0 +1,129 @@
+"""The money side of one generation: what it may still cost, what it has come to, and its row's settlement."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import msgspec
+import structlog
+
+from tailrace.billing import bill_for
+from tailrace.events import Event, Failed, Finished, UsageReported
+from tailrace.generation.conversations import answer_turn
+from tailrace.ledger import Ledger, Opening, Pico, Price, Settlement, Turn, cost_of
+from tailrace.limits import Lease
+
+_log = structlog.get_logger(__name__)
+
+Status = Literal["finished", "aborted", "failed", "interrupted"]
+
+_STATUSES: Final[dict[str, Status]] = {"cancelled": "aborted", "interrupted": "interrupted"}
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """How an answer ended: who gave it, its terminal, the meter's final word, how much of it a reader was handed."""
+
+    provider: str
+    model: str
+    price: Price | None
+    terminal: Finished | Failed
+    usage: UsageReported
+    delivered_tokens: int
+    duration_ms: float
+    ttft_ms: float | None
+    events: Sequence[Event]
+
+
+class Account:
+    """Opened with its row; `settle` closes it, once."""
+
+    def __init__(self, ledger: Ledger, opening: Opening, lease: Lease, *, allowance: Pico | None = None) -> None:
+        self.opening = opening
+        self.keeps_session = opening.session_id is not None
+        self._ledger = ledger
+        self._lease = lease
+        self._allowance = allowance
+
+    def affordable_tokens(self, price: Price | None) -> float:
+        """How many output tokens the budget still allows."""
+        if self._allowance is None or price is None or not price.output:
+            return math.inf
+        return max(0.0, (self._allowance - self.opening.input_tokens * price.input) / price.output)
+
+    async def settle(self, answered: Answered) -> None:
+        """Write the final figures to the ledger and give the limits what was reserved of them.
+
+        While the database is down they wait in the ledger's spool.
+        """
+        usage = answered.usage
+        try:
+            if not await self._ledger.settle(self._settlement(answered)):
+                _log.warning("settled_by_another", generation=self.opening.id)
+        finally:
+            await self._lease.settle((usage.input_tokens or 0) + (usage.output_tokens or 0))
+
+    async def withdraw(self) -> None:
+        """Close an account whose generation never began."""
+        await self.settle(
+            Answered(
+                provider=self.opening.provider,
+                model=self.opening.model,
+                price=self.opening.price,
+                terminal=Failed(code="internal", message=""),
+                usage=UsageReported(input_tokens=0, output_tokens=0, source="counted"),
+                delivered_tokens=0,
+                duration_ms=0.0,
+                ttft_ms=None,
+                events=(),
+            )
+        )
+
+    def _settlement(self, answered: Answered) -> Settlement:
+        usage, terminal = answered.usage, answered.terminal
+        now = time.time()
+        return Settlement(
+            id=self.opening.id,
+            status=status_of(terminal),
+            reason=terminal.reason if isinstance(terminal, Finished) else terminal.code,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens or 0,
+            reasoning_tokens=usage.reasoning_tokens,
+            cached_input_tokens=usage.cached_input_tokens,
+            source=usage.source,
+            delivered_tokens=answered.delivered_tokens,
+            cost=_cost(answered.price, usage),
+            price=answered.price,
+            ttft_ms=answered.ttft_ms,
+            duration_ms=answered.duration_ms,
+            settled_at=now,
+            answer=self._answer(answered, now),
+            bill=bill_for(
+                self.opening.customer,
+                self.opening.meter,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+            ),
+            frees_idempotency_key=isinstance(terminal, Failed) and not usage.output_tokens,
+            provider=answered.provider,
+            model=answered.model,
+        )
+
+    def _answer(self, answered: Answered, now: float) -> Turn | None:
+        if not self.keeps_session:
+            return None
+        whole = isinstance(answered.terminal, Finished)
+        return answer_turn(answered.events, generation_id=self.opening.id, now=now, whole=whole)
+
+
+def status_of(terminal: Finished | Failed) -> Status:
+    """The word of a usage row for how an answer ended."""
+    return "finished" if isinstance(terminal, Finished) else _STATUSES.get(terminal.code, "failed")
+
+
+def _cost(price: Price | None, usage: UsageReported) -> Pico | None:
+    if price is None:
+        return None
+    return cost_of(price, usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens or 0)

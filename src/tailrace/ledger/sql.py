@@ -1,0 +1,332 @@
+"""The ledger in a SQL database, whichever it is: gives it work, and remembers what this process runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from asyncio import Future
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import structlog
+
+from tailrace.errors import SettingsError, StoreError
+from tailrace.ledger import checkpoints, generations, keys, outbox, sessions, spend, usage
+from tailrace.ledger.base import (
+    Budget,
+    Count,
+    Grouping,
+    Joined,
+    Key,
+    Ledger,
+    Opened,
+    Opening,
+    Page,
+    Parcel,
+    Pico,
+    Scope,
+    Settlement,
+    Total,
+    Turn,
+)
+from tailrace.ledger.cursors import read_cursor
+from tailrace.ledger.database import Database
+from tailrace.ledger.locks import Owners, new_owner
+from tailrace.ledger.spool import Spool, Spooled
+from tailrace.ledger.texts import check_storable, is_storable
+
+_RETRY_S: Final = 1.0
+_AT_ONCE: Final = 64
+_log = structlog.get_logger(__name__)
+
+
+class SqlLedger(Ledger):
+    """The ledger of one process. Without `owners` it does not serve: it opens no generation and sweeps nothing."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        owners: Owners | None,
+        spool: Spool,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        # For its whole life
+        self._database = database
+        self._owners = owners
+        self._spool = spool
+        self._clock = clock
+        self._secret: bytes | None = None
+        # As it goes: the owners of the rows that this process runs, the ids of those that it is about to
+        self._running: dict[str, str] = {}
+        self._opening: set[str] = set()
+        self._noted: Mapping[str, Count] | None = None
+        self._noting: Future[None] | None = None
+        self._retrying: asyncio.Task[None] | None = None
+        self._lessee = new_owner()
+
+    # Life
+
+    async def open(self) -> None:
+        await self._database.open()
+        try:
+            if self._owners is not None:
+                await self._owners.take()
+                await self.sweep()
+        except StoreError as error:
+            await self.close()
+            raise SettingsError(str(error), where="TAILRACE_DATABASE_URL") from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        if self._retrying is not None:
+            self._retrying.cancel()
+            await asyncio.wait((self._retrying,))
+        with contextlib.suppress(StoreError):
+            await self._apply_spool()
+            for name in self._names() - set(self._running.values()):
+                await self._database.write(checkpoints.drop_checkpoint, name)
+        await self._spool.close()
+        await self._database.close()
+        if self._owners is not None:
+            await self._owners.release()
+
+    # Generations
+
+    async def begin(self, opening: Opening) -> Opened | Joined:
+        scope = opening.scope
+        check_storable(
+            user=scope.user,
+            model=opening.model,
+            session_id=opening.session_id,
+            idempotency_key=opening.idempotency_key,
+            after=opening.after,
+            **{f"messages.{place}.id": turn.id for place, turn in enumerate(opening.turns)},
+        )
+        owner = await self._serving().current()
+        self._opening.add(opening.id)
+        try:
+            outcome = await self._database.write(generations.begin, opening, owner, self._clock())
+            if isinstance(outcome, Opened):
+                self._running[opening.id] = owner
+            return outcome
+        finally:
+            self._opening.discard(opening.id)
+
+    async def find_joined(self, scope: Scope, idempotency_key: str, body_hash: str) -> Joined | None:
+        if not is_storable(scope.user, idempotency_key):
+            return None
+        return await self._database.look_up(generations.find_elected, scope, idempotency_key, body_hash, self._clock())
+
+    def checkpoint(self, counts: Mapping[str, Count]) -> None:
+        self._noted = counts
+        if self._noting is None:
+            self._write_checkpoint()
+
+    async def settle(self, settlement: Settlement) -> bool:
+        owner = self._running.get(settlement.id)
+        if owner is None:
+            return False
+        settling = self._database.write(generations.settle, settlement, owner)
+        settling.add_done_callback(partial(self._settled, settlement, owner))
+        try:
+            return await asyncio.shield(settling)
+        except StoreError:
+            await self._spool.written()
+            return True
+
+    async def sweep(self) -> list[str]:
+        owners = self._serving()
+        await self._spool.adopt()
+        await self._apply_spool()
+        await owners.renew(set(self._running.values()))
+        for owner in await self._database.look_up(checkpoints.list_owners):
+            if owner not in owners.names:
+                await self._take_over(owners, owner)
+        return [id_ for name in owners.names for id_ in await self._interrupt_orphans(name)]
+
+    async def lost(self) -> list[str]:
+        ours = dict(self._running)
+        alive: set[str] = set()
+        for name in set(ours.values()):
+            alive.update(await self._database.look_up(generations.find_running, name))
+        return [id_ for id_ in ours if id_ not in alive and id_ in self._running]
+
+    async def spent(self, key_id: str, budget: Budget) -> Pico:
+        return await self._database.look_up(spend.spent, key_id, budget.period, self._clock())
+
+    async def rows(self, scope: Scope, *, limit: int, cursor: str | None = None) -> Page:
+        place = None if cursor is None else read_cursor(cursor)
+        return await self._database.report(usage.list_rows, scope, limit, place)
+
+    async def totals(self, scope: Scope, *, by: Grouping, since: float) -> list[Total]:
+        return await self._database.report(usage.list_totals, scope, by, since)
+
+    # Keys
+
+    async def add_key(self, key: Key, secret_hash: bytes) -> None:
+        _check_key(key)
+        if not await self._database.write(keys.add_key, key, secret_hash):
+            raise ValueError(f"there is a key {key.id} already")
+
+    async def change_key(self, key: Key) -> bool:
+        _check_key(key)
+        return await self._database.write(keys.change_key, key)
+
+    async def find_key(self, key_id: str) -> tuple[Key, bytes] | None:
+        if not is_storable(key_id):
+            return None
+        return await self._database.look_up(keys.find_key, key_id)
+
+    async def keys(self) -> list[Key]:
+        return await self._database.look_up(keys.list_keys)
+
+    async def key_version(self) -> int:
+        return await self._database.look_up(keys.key_version)
+
+    async def signing_secret(self) -> bytes:
+        if self._secret is None:
+            self._secret = await self._database.write(keys.signing_secret)
+        return self._secret
+
+    # Sessions
+
+    async def history(self, scope: Scope, session_id: str) -> list[Turn]:
+        if not is_storable(scope.user, session_id):
+            return []
+        return await self._database.look_up(sessions.history, scope, session_id)
+
+    async def sessions(self, scope: Scope, *, limit: int, cursor: str | None = None) -> Page:
+        place = None if cursor is None else read_cursor(cursor)
+        return await self._database.report(sessions.list_sessions, scope, limit, place)
+
+    async def delete_session(self, scope: Scope, session_id: str) -> bool:
+        if not is_storable(scope.user, session_id):
+            return False
+        return await self._database.write(sessions.delete_session, scope, session_id)
+
+    # Outbox
+
+    async def due_parcels(self, *, limit: int) -> Sequence[Parcel]:
+        now = self._clock()
+        candidates = await self._database.report(outbox.find_due, now, limit)
+        if not candidates:
+            return []
+        return await self._database.write(outbox.lease, candidates, self._lessee, now)
+
+    async def parcel_sent(self, generation_id: str) -> None:
+        await self._database.write(outbox.mark_sent, generation_id, self._clock())
+
+    async def parcel_failed(self, generation_id: str, *, retry_at: float, error: str, doubtful: bool) -> None:
+        await self._database.write(
+            outbox.mark_failed,
+            generation_id,
+            self._lessee,
+            retry_at=retry_at,
+            error=error,
+            doubtful=doubtful,
+            now=self._clock(),
+        )
+
+    async def parcel_given_up(self, generation_id: str, *, error: str) -> None:
+        await self._database.write(outbox.mark_given_up, generation_id, error=error, now=self._clock())
+
+    # What the rows of dead processes come to
+
+    def _serving(self) -> Owners:
+        if self._owners is None:
+            raise RuntimeError("this ledger was opened without serving: it opens no generation and sweeps nothing")
+        return self._owners
+
+    def _names(self) -> frozenset[str]:
+        return frozenset() if self._owners is None else self._owners.names
+
+    async def _take_over(self, owners: Owners, dead: str) -> None:
+        async with owners.claim(dead) as free:
+            if free:
+                await self._database.write(generations.take_over, dead, await owners.current())
+
+    async def _interrupt_orphans(self, name: str) -> list[str]:
+        """Settle the rows of ours that nobody works on: those taken over, and those whose opening was not answered."""
+        running = await self._database.look_up(generations.find_running, name)
+        known = self._running.keys() | self._opening
+        orphans = [id_ for id_ in running if id_ not in known and id_ not in self._spool]
+        settled = await asyncio.gather(
+            *(self._database.write(generations.interrupt, id_, name, self._clock()) for id_ in orphans)
+        )
+        return [id_ for id_, done in zip(orphans, settled, strict=True) if done]
+
+    # What waits while the database is down
+
+    def _settled(self, settlement: Settlement, owner: str, settling: Future[bool]) -> None:
+        error = settling.exception()
+        if error is None:
+            self._running.pop(settlement.id, None)
+        elif isinstance(error, StoreError):
+            _log.warning("settlement_spooled", generation=settlement.id, error=str(error))
+            self._spool.add(Spooled(owner=owner, settlement=settlement))
+            self._running.pop(settlement.id, None)
+            self._keep_retrying()
+
+    def _keep_retrying(self) -> None:
+        if self._retrying is None or self._retrying.done():
+            self._retrying = asyncio.create_task(self._retry(), name="ledger-retry")
+
+    async def _retry(self) -> None:
+        while self._spool.waiting:
+            await asyncio.sleep(_RETRY_S)
+            self._spool.write()
+            await self._apply_spool()
+
+    async def _apply_spool(self) -> None:
+        """Settle what waits, as far as the database answers."""
+        waiting = self._spool.waiting
+        for place in range(0, len(waiting), _AT_ONCE):
+            group = waiting[place : place + _AT_ONCE]
+            settled = await asyncio.gather(
+                *(self._database.write(generations.settle, one.settlement, one.owner) for one in group),
+                return_exceptions=True,
+            )
+            for one, done in zip(group, settled, strict=True):
+                await self._note_settled(one, done)
+            if all(isinstance(done, StoreError) for done in settled):
+                return
+
+    async def _note_settled(self, spooled: Spooled, done: bool | BaseException) -> None:
+        if isinstance(done, StoreError):
+            self._keep_retrying()
+            return
+        if isinstance(done, BaseException):
+            raise done
+        if not done:
+            # Its first try did arrive after all, or another process has taken the row over.
+            _log.info("spooled_settlement_was_settled", generation=spooled.settlement.id)
+        await self._spool.settled(spooled.settlement.id)
+
+    # Checkpoints
+
+    def _write_checkpoint(self) -> None:
+        """Write what was noted last, under the name of each row's owner; one write at a time."""
+        counts, self._noted = self._noted or {}, None
+        records: dict[str, dict[str, Count]] = {}
+        for id_, count in counts.items():
+            if (owner := self._running.get(id_)) is not None:
+                records.setdefault(owner, {})[id_] = count
+        if records:
+            self._noting = self._database.write(checkpoints.write_checkpoints, self._clock(), records)
+            self._noting.add_done_callback(self._checkpoint_written)
+
+    def _checkpoint_written(self, writing: Future[None]) -> None:
+        self._noting = None
+        if (error := writing.exception()) is not None:
+            _log.warning("checkpoint_not_written", error=str(error))
+        if self._noted is not None:
+            self._write_checkpoint()
+
+
+def _check_key(key: Key) -> None:
+    check_storable(id=key.id, name=key.name, stripe_customer=key.stripe_customer, on_disconnect=key.on_disconnect)

@@ -1,0 +1,156 @@
+"""The requests that generate: parsed, admitted, answered in a dialect."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeAlias
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tailrace.dialects import Call, Dialect
+from tailrace.dialects.body import parse_body, parse_messages, parse_query, read_on_disconnect
+from tailrace.errors import RequestError
+from tailrace.generation import Admitted
+from tailrace.ledger import Joined
+from tailrace.settings import OnDisconnect, Settings
+from tailrace.web.auth import Caller
+from tailrace.web.bodies import read_json
+from tailrace.web.exchanges import request_id
+from tailrace.web.feed import encode_headers
+from tailrace.web.streams import Streams
+
+Handler: TypeAlias = Callable[[Request, Caller], Awaitable[Response]]
+
+_EVENT_SOURCE_GRACE_S: Final = 10.0
+_LONGEST_IDEMPOTENCY_KEY: Final = 255
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """How a call came in: who asks, and what the request says besides its body."""
+
+    caller: Caller
+    idempotency_key: str | None = None
+    body_hash: str | None = None
+    on_disconnect: OnDisconnect = "cancel"
+    dialect: str = ""
+    request_id: str = ""
+
+
+class Desk(Protocol):
+    """What answering needs of the application; `Tailrace` is it."""
+
+    settings: Settings
+
+    async def admit(self, call: Call, asked: Asked) -> Admitted | Joined:
+        """Begin to answer, or name the generation that is joined. Raises RequestError."""
+
+
+class Answers:
+    """Makes the handlers of the routes that generate."""
+
+    def __init__(self, desk: Desk, streams: Streams) -> None:
+        self._desk = desk
+        self._streams = streams
+
+    def posting(
+        self, dialect: Dialect, *, streams: bool = True, backend: str | None = None, array: Dialect | None = None
+    ) -> Handler:
+        """A POST: it `streams` by default or not; a JSON array of messages is answered as `array`."""
+
+        async def handle(request: Request, caller: Caller) -> Response:
+            if (resumed := self._streams.resume(request, caller, dialect)) is not None:
+                return resumed
+            body = await read_json(request, max_body=self._desk.settings.server.max_body)
+            if array is not None and body.lstrip()[:1] == b"[":
+                call = parse_messages(body, request.query_params)
+                return await self._answer(request, caller, array, call, body=body)
+            call = parse_body(body)
+            if backend is not None:
+                call = msgspec.structs.replace(call, backend=backend)
+            whole = not (streams if call.stream is None else call.stream)
+            return await self._answer(request, caller, dialect, call, body=body, whole=whole)
+
+        return handle
+
+    def listening(self, dialect: Dialect) -> Handler:
+        """A GET, for EventSource: it can set no header, read no status, and comes back by itself."""
+
+        async def handle(request: Request, caller: Caller) -> Response:
+            if (resumed := self._streams.resume(request, caller, dialect)) is not None:
+                return resumed
+            call = parse_query(request.query_params)
+            return await self._answer(request, caller, dialect, call, event_source=True)
+
+        return handle
+
+    async def _answer(
+        self,
+        request: Request,
+        caller: Caller,
+        dialect: Dialect,
+        call: Call,
+        *,
+        body: bytes = b"",
+        whole: bool = False,
+        event_source: bool = False,
+    ) -> Response:
+        key = _idempotency_key(request)
+        asked = Asked(
+            caller=caller,
+            idempotency_key=key,
+            body_hash=None if key is None else _hash(request, body),
+            on_disconnect=self._policy(request, call, caller, event_source=event_source),
+            dialect=dialect.name,
+            request_id=request_id(request),
+        )
+        admitted = await self._desk.admit(call, asked)
+        if isinstance(admitted, Joined):
+            return self._join(request, caller, dialect, admitted, whole=whole)
+        return self._streams.deliver(
+            request,
+            admitted.generation.log,
+            dialect,
+            whole=whole,
+            refusable=not event_source,
+            id_first=event_source,
+            headers=encode_headers(admitted.headers),
+        )
+
+    def _join(self, request: Request, caller: Caller, dialect: Dialect, joined: Joined, *, whole: bool) -> Response:
+        log = self._streams.find(joined.generation_id, caller)
+        if log is None:
+            raise RequestError(
+                410, "stream_gone", f"the stream of this idempotency key, {joined.generation_id}, is kept no longer"
+            )
+        return self._streams.deliver(request, log, dialect, whole=whole)
+
+    def _policy(self, request: Request, call: Call, caller: Caller, *, event_source: bool) -> OnDisconnect:
+        """The request's own word, else the key's, else the setting, else what suits the kind of request."""
+        if call.on_disconnect is not None:
+            return call.on_disconnect
+        if (header := request.headers.get("x-tailrace-on-disconnect")) is not None:
+            return read_on_disconnect(header, field="X-Tailrace-On-Disconnect")
+        if caller.key.on_disconnect is not None:
+            return read_on_disconnect(caller.key.on_disconnect, field="on_disconnect")
+        if self._desk.settings.on_disconnect is not None:
+            return self._desk.settings.on_disconnect
+        return _EVENT_SOURCE_GRACE_S if event_source else "cancel"
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is None and request.method == "GET":
+        key = request.query_params.get("idempotency_key")
+    if key is not None and not 0 < len(key) <= _LONGEST_IDEMPOTENCY_KEY:
+        message = f"an Idempotency-Key has 1 to {_LONGEST_IDEMPOTENCY_KEY} characters, not {len(key)}"
+        raise RequestError(422, "invalid_field", message, field="Idempotency-Key")
+    return key
+
+
+def _hash(request: Request, body: bytes) -> str:
+    """Two requests are the same if route, query and body are; a key may carry only one."""
+    query = sorted(pair for pair in request.query_params.multi_items() if pair[0] not in ("token", "idempotency_key"))
+    return hashlib.sha256(b"\n".join((request.url.path.encode(), repr(query).encode(), body))).hexdigest()

@@ -1,0 +1,44 @@
+"""One HTTP exchange on our own routes: its request id, its problem JSON, its plain JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tailrace.dialects import DELTA
+from tailrace.dialects.base import json_bytes
+from tailrace.errors import RequestError
+from tailrace.web.edge import REQUEST_ID, new_request_id
+from tailrace.web.feed import Headers
+
+
+def request_id(request: Request) -> str:
+    """The edge's, or one of our own where another application stands around us."""
+    if REQUEST_ID in request.scope:
+        return str(request.scope[REQUEST_ID])
+    state = request.scope.setdefault("state", {})
+    return str(state.setdefault(REQUEST_ID, new_request_id()))
+
+
+def own_headers(request: Request) -> Headers:
+    """The edge adds the request's id to every response; without it we add ours."""
+    return [] if REQUEST_ID in request.scope else [(b"x-request-id", request_id(request).encode())]
+
+
+def refuse(error: RequestError, request: Request) -> Response:
+    """A refusal as problem JSON."""
+    media_type, body = DELTA.refusal(error, request_id(request))
+    response = Response(body, status_code=error.status, media_type=media_type, headers=error.headers)
+    response.raw_headers += own_headers(request)
+    return response
+
+
+def answer_json(value: Any, request: Request, *, status: int = 200) -> Response:
+    """A value as JSON that nobody keeps."""
+    response = Response(
+        json_bytes(value), status_code=status, media_type="application/json", headers={"cache-control": "no-store"}
+    )
+    response.raw_headers += own_headers(request)
+    return response

@@ -25,7 +25,7 @@ WORDS: Final = (
 )
 """What the model can say, each with a space before it."""
 
-CONTEXT: Final = 2048
+CONTEXT: Final = 16384
 
 _WIDTH: Final = 64
 _HEADS: Final = 4

@@ -23,7 +23,6 @@ _DEADLINE_S: Final = 30.0
 _QUICK: Final = {
     "listen_addresses": "127.0.0.1",
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "shared_buffers": "32MB",
     "max_connections": "80",

@@ -33,7 +33,7 @@ _LONGEST_IDENTIFIER: Final = 100
 
 
 class Fault(enum.Enum):
-    """What befalls a call. Those up to `RATE_LIMITED` happen before Stripe looks at it, the others after."""
+    """What befalls a call. Those up to `RATE_LIMITED_OF_OLD` happen before Stripe looks at it, the others after."""
 
     NONE = enum.auto()
     UNTAKEN_ERROR = enum.auto()
@@ -42,6 +42,8 @@ class Fault(enum.Enum):
     """The connection is cut; nothing was taken."""
     RATE_LIMITED = enum.auto()
     """A 429 with `Retry-After`."""
+    RATE_LIMITED_OF_OLD = enum.auto()
+    """A 400 with the code of a rate limit, as Stripe once gave it."""
     TAKEN_ERROR = enum.auto()
     """It is taken, and the answer is a 500."""
     TAKEN_DROP = enum.auto()
@@ -179,6 +181,8 @@ class StripeServer:
             raise _RefusedError(401, f"Invalid API Key provided: {request.headers.get('Authorization')}")
         if fault is Fault.UNTAKEN_ERROR:
             raise _RefusedError(500, "An unknown error occurred")
+        if fault is Fault.RATE_LIMITED_OF_OLD:
+            raise _RefusedError(400, "Request rate limit exceeded.", code="rate_limit")
         self._seconds[int(self._clock())] += 1
         if fault is Fault.RATE_LIMITED or self._seconds[int(self._clock())] > self.calls_per_second:
             raise _RefusedError(429, "Request rate limit exceeded.", code="rate_limit", retry_after=self.retry_after)

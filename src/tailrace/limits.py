@@ -19,8 +19,8 @@ from tailrace.errors import RequestError
 Kind: TypeAlias = Literal["requests", "tokens"]
 
 _MINUTE_S: Final = 60.0
-_ROUNDING: Final = 1e-6
-"""Less than what can be asked for, and more than what adding fractions is off by."""
+_MOMENT_S: Final = 1e-6
+"""So much too early is in time: more than what adding fractions is off by."""
 
 
 class Quota(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +55,9 @@ class Limits(ABC):
     async def acquire(self, key_id: str, quota: Quota, *, tokens: int) -> Lease:
         """Take a request, an estimate of `tokens` and a stream's place.
 
-        Raises RequestError 429 with `Retry-After` and the `x-ratelimit-…` headers; nothing is taken then. A request
-        whose estimate is more than a minute's tokens passes when the bucket is full.
+        Raises RequestError 429 `too_many_streams` or `rate_limited`, with the `x-ratelimit-…` headers and a
+        `Retry-After` that is enough where nothing else is asked for; nothing is taken then. A request whose estimate
+        is more than a minute's tokens passes when the bucket is full.
         """
 
     @abstractmethod
@@ -89,14 +90,15 @@ class _Bucket:
 
     def wait(self, amount: int) -> float:
         """Seconds until so much can be taken; more than a minute's worth counts as a minute's."""
-        lacking = min(amount, self.limit) - self.level
-        return lacking * _MINUTE_S / self.limit if lacking > _ROUNDING else 0.0
+        seconds = (min(amount, self.limit) - self.level) * _MINUTE_S / self.limit
+        return seconds if seconds > _MOMENT_S else 0.0
 
     def describe(self, kind: Kind) -> dict[str, str]:
         full_in = (self.limit - self.level) * _MINUTE_S / self.limit
+        there = self.level + self.limit * _MOMENT_S / _MINUTE_S
         return {
             f"x-ratelimit-limit-{kind}": str(self.limit),
-            f"x-ratelimit-remaining-{kind}": str(max(0, math.floor(self.level + _ROUNDING))),
+            f"x-ratelimit-remaining-{kind}": str(max(0, math.floor(there))),
             f"x-ratelimit-reset-{kind}": f"{full_in:.3f}s",
         }
 
@@ -185,8 +187,7 @@ class MemoryLimits(Limits):
         account = self._accounts.setdefault(key_id, _Account())
         account.refill(quota, now)
         self._check_streams(account, quota)
-        _check(account.requests, 1, "requests", account)
-        _check(account.tokens, tokens, "tokens", account)
+        _check_rates(account, tokens)
         return _MemoryLease(account, tokens, self._clock)
 
     async def close(self) -> None:
@@ -210,12 +211,20 @@ class MemoryLimits(Limits):
             del self._accounts[key_id]
 
 
-def _check(bucket: _Bucket | None, amount: int, kind: Kind, account: _Account) -> None:
-    if bucket is None or (wait := bucket.wait(amount)) <= 0:
+def _check_rates(account: _Account, tokens: int) -> None:
+    """Refuse for the bucket that takes longest to have enough, so that it need not be done twice."""
+    asked: list[tuple[Kind, _Bucket | None, int]] = [
+        ("requests", account.requests, 1),
+        ("tokens", account.tokens, tokens),
+    ]
+    waits = [(bucket.wait(amount), kind, bucket.limit) for kind, bucket, amount in asked if bucket is not None]
+    wait, kind, limit = max(waits, default=(0.0, "", 0))
+    if wait <= 0:
         return
+    seconds = math.ceil(wait)
     raise RequestError(
         429,
         "rate_limited",
-        f"this key may have {bucket.limit} {kind} a minute; try again in {math.ceil(wait)} s",
-        headers={"retry-after": str(math.ceil(wait)), **account.describe()},
+        f"this key may have {limit} {kind} a minute; try again in {seconds} s",
+        headers={"retry-after": str(seconds), **account.describe()},
     )

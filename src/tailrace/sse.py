@@ -88,6 +88,9 @@ class Decoder:
         return ServerSentEvent(event=name, data=_decode(payload), id=self._id)
 
 
+_LF: Final = 0x0A
+
+
 class DataReader:
     """Reads only the data of each event, as bytes: the quick way to follow an upstream that speaks JSON.
 
@@ -103,6 +106,9 @@ class DataReader:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes of the stream and return the data of the events that they finish."""
+        # One frame of one line, as a model that takes its time sends them
+        if self._is_plain_frame(data):
+            return [data[6:-2]]
         if self._inside_frame:
             frame, blank, data = data.partition(_BLANK)
             payloads = self._read_lines(frame + blank)
@@ -116,11 +122,18 @@ class DataReader:
         self._inside_frame = bool(rest)
         return self._read_frames(frames + blank) + self._read_lines(rest)
 
+    def _is_plain_frame(self, data: bytes) -> bool:
+        return (
+            data[:6] == b"data: "
+            and data.find(b"\n") == len(data) - 2
+            and data[-1] == _LF
+            and not self._inside_frame
+            and b"\r" not in data
+            and len(data) <= self._max_bytes
+        )
+
     def _read_frames(self, frames: bytes) -> list[bytes]:
         if len(frames) <= self._max_bytes and b"\r" not in frames:
-            # One frame of one line, as a model that takes its time sends them
-            if frames.find(b"\n") == len(frames) - 2 and frames.startswith(b"data: "):
-                return [frames[6:-2]]
             payloads: list[bytes] = _PLAIN_FRAMES.findall(frames)
             if payloads and payloads[-1]:
                 return payloads

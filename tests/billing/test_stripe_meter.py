@@ -105,6 +105,12 @@ async def test_a_rate_limit_is_no_doubt(stripe: StripeServer) -> None:
     )
 
 
+async def test_a_rate_limit_of_old_gives_no_row_up(stripe: StripeServer) -> None:
+    """A 400 that stands for a rate limit is not about the row."""
+    outcome = await answered(stripe, Fault.RATE_LIMITED_OF_OLD)
+    assert outcome == Deferred(reason="Stripe answered 400: Request rate limit exceeded.", doubtful=False)
+
+
 async def test_a_stripe_that_is_not_reached_is_no_doubt(stripe: StripeServer) -> None:
     """Where nobody listens nothing was taken, however long it lasts."""
     sender = StripeSender(Secret(stripe.key), base="http://127.0.0.1:1", timeout_s=5.0)

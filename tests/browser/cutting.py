@@ -1,4 +1,7 @@
-"""A wire between a browser and a server that a test can cut, at a byte of its choice."""
+"""A wire between a browser and a server that a test can cut, at a byte of its choice.
+
+A browser drops what it has not read when its connection breaks: see that it has got what it shall have before the cut.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,15 @@ _LAST_EVENT_ID: Final = re.compile(rb"\r\nlast-event-id: *([^\r]*)", re.IGNORECA
 
 
 class CuttingProxy:
-    """Forwards bytes to the server at `url`. `cuts` counts the connections that it has cut."""
+    """Forwards bytes to the server at `url`, until it is told to cut."""
 
     def __init__(self, url: str) -> None:
         self._target = urlsplit(url)
         self._mark: bytes | None = None
-        self._keep = 0
         self._heads: list[bytes] = []
         self._links: set[asyncio.Task[None]] = set()
-        self.cuts = 0
+        self._open: set[asyncio.StreamWriter] = set()
+        self._cuts = 0
 
     @property
     def url(self) -> str:
@@ -35,13 +38,18 @@ class CuttingProxy:
         found = [_LAST_EVENT_ID.search(head) for head in self._heads]
         return [match[1].decode() if match else None for match in found]
 
-    def cut_at(self, mark: bytes, *, keep: int = 0) -> None:
-        """Cut the next answer before the first `mark` in it, or `keep` bytes behind its beginning. Once."""
-        self._mark, self._keep = mark, keep
+    def cut_at(self, mark: bytes) -> None:
+        """Cut an answer right before the next `mark` in it, once."""
+        self._mark = mark
 
-    async def has_cut(self, times: int = 1) -> None:
-        """Wait until it has cut."""
-        await until(lambda: self.cuts >= times)
+    def cut(self) -> None:
+        """Cut all connections now."""
+        for to_browser in self._open:
+            to_browser.close()
+
+    async def has_cut(self) -> None:
+        """Wait until it came to the mark and cut."""
+        await until(lambda: self._cuts)
 
     async def was_asked(self, times: int) -> None:
         """Wait until so many requests have come."""
@@ -67,10 +75,12 @@ class CuttingProxy:
         task.add_done_callback(self._links.discard)
         server, to_server = await asyncio.open_connection(self._target.hostname, self._target.port)
         asking = asyncio.create_task(self._ask(browser, to_server))
+        self._open.add(to_browser)
         try:
             await self._answer(server, to_browser)
         finally:
             asking.cancel()
+            self._open.discard(to_browser)
             # In order, so that the browser gets all that lies before the cut.
             to_browser.close()
             to_server.transport.abort()
@@ -87,9 +97,9 @@ class CuttingProxy:
             while data := await server.read(65536):
                 if self._mark is not None and (at := data.find(self._mark)) >= 0:
                     self._mark = None
-                    to_browser.write(data[: at + self._keep])
+                    to_browser.write(data[:at])
                     await to_browser.drain()
-                    self.cuts += 1
+                    self._cuts += 1
                     return
                 to_browser.write(data)
                 await to_browser.drain()

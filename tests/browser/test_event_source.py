@@ -62,14 +62,16 @@ async def test_an_answer_goes_on_where_the_connection_was_cut(
     visitor: Visitor, server: RunningServer, model_server: ModelServer, page: str
 ) -> None:
     """Cut in the middle of a frame, the browser comes back by itself and goes on live: each token once, asked once."""
-    gate, asked = asyncio.Event(), model_server.asked
-    model_server.say(*FIRST, gate, *REST)
+    more, rest, asked = asyncio.Event(), asyncio.Event(), model_server.asked
+    model_server.say("one\n", more, "two ", rest, *REST)
     async with CuttingProxy(server.url) as proxy:
         proxy.cut_at(b"wo ")
         await visitor.visit(page, proxy.url, model=OPENAI)
+        await visitor.shows("one\n")
+        more.set()
         await proxy.was_asked(2)
-        await visitor.shows("".join(FIRST))
-        gate.set()
+        await visitor.shows("one\ntwo ")
+        rest.set()
         assert await visitor.done() == TEXT
     assert model_server.asked == asked + 1
     assert [bool(cursor) for cursor in proxy.cursors] == [False, True]
@@ -80,16 +82,17 @@ async def test_an_answer_that_ended_meanwhile_is_completed(
     visitor: Visitor, server: RunningServer, model_server: ModelServer, page: str
 ) -> None:
     """Nothing is lost of what the upstream says while the browser is away."""
-    gate, asked = asyncio.Event(), model_server.asked
-    model_server.say(*FIRST, gate, *REST)
+    rest, asked = asyncio.Event(), model_server.asked
+    model_server.say(*FIRST, rest, *REST)
     async with CuttingProxy(server.url) as proxy:
-        proxy.cut_at(b"two ", keep=4)
         await visitor.visit(page, proxy.url, model=OPENAI)
+        await visitor.shows("".join(FIRST))
+        proxy.cut_at(b"three")
+        rest.set()
         await proxy.has_cut()
-        gate.set()
         assert await visitor.done() == TEXT
     assert model_server.asked == asked + 1
-    assert len(proxy.cursors) == 2
+    assert [bool(cursor) for cursor in proxy.cursors] == [False, True]
 
 
 async def test_a_connection_lost_before_the_first_token_resumes(
@@ -98,9 +101,11 @@ async def test_a_connection_lost_before_the_first_token_resumes(
     """The first frame, an id alone, is enough for the browser to come back to the same answer."""
     gate, asked = asyncio.Event(), model_server.asked
     model_server.say(gate, *FIRST, *REST)
+    received = await visitor.watch_arrival()
     async with CuttingProxy(server.url) as proxy:
-        proxy.cut_at(b".0\n\n", keep=4)
         await visitor.visit("delta.html", proxy.url, model=OPENAI)
+        await received.wait()
+        proxy.cut()
         await proxy.was_asked(2)
         gate.set()
         assert await visitor.done() == TEXT

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from playwright.async_api import Page
@@ -39,6 +40,26 @@ class Visitor:
     async def shows(self, text: str) -> None:
         """Wait until the page shows exactly this."""
         await self.page.wait_for_function("text => document.getElementById('output').textContent === text", arg=text)
+
+    async def watch_arrival(self) -> asyncio.Event:
+        """An event that is set when bytes of an answer reach the page's next EventSource, whether it shows them or
+        not."""
+        received = asyncio.Event()
+        session = await self.page.context.new_cdp_session(self.page)
+        streams: set[str] = set()
+
+        def note(response: dict[str, Any]) -> None:
+            if response["type"] == "EventSource":
+                streams.add(response["requestId"])
+
+        def arrive(data: dict[str, Any]) -> None:
+            if data["requestId"] in streams:
+                received.set()
+
+        session.on("Network.responseReceived", note)
+        session.on("Network.dataReceived", arrive)
+        await session.send("Network.enable")
+        return received
 
     async def gave_up(self) -> None:
         """Wait until the page's EventSource is closed for good."""

@@ -12,7 +12,7 @@ from tests.dialects.answers import BROKEN, WHOLE
 
 from tailrace.dialects import DIALECTS, Dialect, find_dialect
 from tailrace.dialects.base import json_bytes
-from tailrace.dialects.own import PROBLEM_TYPE, Answer
+from tailrace.dialects.own import PROBLEM_TYPE, Answer, OwnDialect
 from tailrace.errors import RequestError
 from tailrace.events import Event, Failed, Finished, Started, TextDelta, ToolCallDelta, ToolCallStarted, UsageReported
 
@@ -24,7 +24,10 @@ ANY_JSON = st.recursive(
 )
 
 
-@pytest.fixture(params=list(DIALECTS.values()), ids=list(DIALECTS))
+OWN = {name: dialect for name, dialect in DIALECTS.items() if isinstance(dialect, OwnDialect)}
+
+
+@pytest.fixture(params=list(OWN.values()), ids=list(OWN))
 def dialect(request: pytest.FixtureRequest) -> Dialect:
     found: Dialect = request.param
     return found

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     import stripe
 
 _TIMEOUT_S: Final = 20.0
-_ROW_AT_FAULT: Final = frozenset({400, 402})
-_NOT_TAKEN: Final = frozenset({401, 403, 404, 409, 429})
+_NOT_TAKEN: Final = frozenset({400, 401, 402, 403, 404, 409, 429})
 _SHOWN_CHARS: Final = 300
 
 
@@ -76,10 +75,11 @@ class StripeSender(Sender):
             return self._lost(error)
         message = error.user_message or ""
         reason = self._redaction.sum_up(f"Stripe answered {status}: {message or type(error).__name__}")
-        if status in _ROW_AT_FAULT and not _is_settings_fault(message):
+        # The SDK knows a 400 that is a rate limit, and gives it another type.
+        about_the_row = status == 400 and isinstance(error, self._stripe.InvalidRequestError)
+        if about_the_row and not _is_settings_fault(message):
             return Accepted(before=True) if _is_repeat(message, parcel) else Refused(reason=reason)
-        doubtful = status not in _NOT_TAKEN | _ROW_AT_FAULT
-        return Deferred(reason=reason, doubtful=doubtful, retry_after_s=_retry_after(error))
+        return Deferred(reason=reason, doubtful=status not in _NOT_TAKEN, retry_after_s=_retry_after(error))
 
     def _lost(self, error: Exception) -> Deferred:
         cause = error.__cause__ or error

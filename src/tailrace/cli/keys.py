@@ -66,7 +66,8 @@ def create(
         name=name, admin=admin, rpm=rpm, tpm=tpm, max_streams=max_streams, budget_usd=budget_usd, models=models,
         stripe_customer=stripe_customer, expires=expires, on_disconnect=on_disconnect,
     )  # fmt: skip
-    made = _use(config, lambda keyring: keyring.create(parse_flags(flags, NewKey)))
+    body = parse_flags(flags, NewKey)
+    made = _use(config, lambda keyring: keyring.create(body))
     if as_json:
         print_json({**describe(made.key), "key": made.text.reveal()})
     else:
@@ -98,7 +99,8 @@ def update(
     )  # fmt: skip
     if not flags:
         raise typer.BadParameter("say what to change, such as --rpm 60")
-    key = _use(config, lambda keyring: keyring.update(key_id, parse_flags(flags, KeyChanges)))
+    changes = parse_flags(flags, KeyChanges)
+    key = _use(config, lambda keyring: keyring.update(key_id, changes))
     _print_one(key, as_json=as_json)
 
 

@@ -26,7 +26,7 @@ class DeltaEncoder(OwnEncoder):
     def __init__(self, stream_id: str) -> None:
         super().__init__(stream_id)
         self._model = ""
-        self._model_json = b'""'
+        self._text_frame = self._write_text_frame()
         self._chunks = 0
         self._usage = UsageReported()
 
@@ -34,19 +34,19 @@ class DeltaEncoder(OwnEncoder):
         if type(event) is not TextDelta:
             return self._encode_rare(seq, event)
         self._chunks += count
-        return b'%b%d\nevent: message\ndata: {"delta":%b,"tokens":%d,"model":%b,"chunk_index":%d,"done":false}\n\n' % (
-            self._id,
-            seq,
-            json_bytes(event.text),
-            count,
-            self._model_json,
-            self._chunks,
-        )
+        return self._text_frame % (seq, json_bytes(event.text), count, self._chunks)
+
+    def _write_text_frame(self) -> bytes:
+        """A text's frame with places for what differs: the entry's number, the text, its tokens, the chunk's index."""
+        model = json_bytes(self._model).replace(b"%", b"%%")
+        data = b'{"delta":%%b,"tokens":%%d,"model":%b,"chunk_index":%%d,"done":false}' % model
+        return b"%b%%d\nevent: message\ndata: %b\n\n" % (self._id, data)
 
     def _encode_rare(self, seq: int, event: Event) -> bytes:
         match event:
             case Started(model=model):
-                self._model, self._model_json = model, json_bytes(model)
+                self._model = model
+                self._text_frame = self._write_text_frame()
                 return b""
             case RefusalDelta(text=text):
                 return self.encode(seq, TextDelta(text=text))

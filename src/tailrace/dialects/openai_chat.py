@@ -31,7 +31,7 @@ from tailrace.events import (
 )
 
 _JSON: Final = "application/json"
-_EMPTY: Final[dict[int, dict[str, Any]]] = {0: {"role": "assistant", "content": ""}}
+_EMPTY: Final = b'"role":"assistant","content":""'
 
 
 class OpenAIChatEncoder(Encoder):
@@ -46,12 +46,12 @@ class OpenAIChatEncoder(Encoder):
         self._learn(model="", created=0)
 
     def _learn(self, *, model: str, created: int) -> None:
-        """Write what is the same in all chunks: from `data` to the choices, and from there to the blank line."""
+        """Write what is the same in all chunks, and what stands around all deltas."""
         same = {"id": self._completion, "object": "chat.completion.chunk", "created": created, "model": model}
-        self._opening = b'data: %b,"choices":' % json_bytes(same)[:-1]
-        self._closing = b',"usage":null}\n\n' if self._with_usage else b"}\n\n"
-        self._before_text = self._opening + b'[{"index":'
-        self._after_text = b'},"finish_reason":null}]' + self._closing
+        self._opening = b'data: %b,"choices":[' % json_bytes(same)[:-1]
+        self._closing = b'],"usage":null}\n\n' if self._with_usage else b"]}\n\n"
+        self._before_delta = self._opening + b'{"index":'
+        self._after_delta = b'},"finish_reason":null}' + self._closing
 
     def encode(self, seq: int, event: Event, count: int = 1) -> bytes:
         if type(event) is not TextDelta or event.choice not in self._begun:
@@ -59,28 +59,39 @@ class OpenAIChatEncoder(Encoder):
         return b'%b%d\n%b%d,"delta":{"content":%b%b' % (
             self._id,
             seq,
-            self._before_text,
+            self._before_delta,
             event.choice,
             json_bytes(event.text),
-            self._after_text,
+            self._after_delta,
         )
 
     def _encode_rare(self, seq: int, event: Event) -> bytes:
         match event:
+            case ToolCallDelta():
+                arguments = json_bytes(event.arguments)
+                piece = b'"tool_calls":[{"index":%d,"function":{"arguments":%b}}]' % (event.call, arguments)
+                return self._delta(seq, event.choice, piece)
+            case ReasoningDelta(text=text):
+                # A signature alone has no place in this format.
+                return self._delta(seq, event.choice, b'"reasoning_content":%b' % json_bytes(text)) if text else b""
+            case TextDelta(text=text):
+                return self._delta(seq, event.choice, b'"content":%b' % json_bytes(text))
+            case RefusalDelta(text=text):
+                return self._delta(seq, event.choice, b'"refusal":%b' % json_bytes(text))
+            case ToolCallStarted():
+                return self._delta(seq, event.choice, b'"tool_calls":[%b]' % json_bytes(_begin_call(event)))
+            case Opaque():
+                return self._opaque(seq, event)
+            case Started() | UsageReported() | Finished() | Failed():
+                return self._mark(seq, event)
+            case _:
+                assert_never(event)
+
+    def _mark(self, seq: int, event: Started | UsageReported | Finished | Failed) -> bytes:
+        match event:
             case Started(model=model, created_at=created_at):
                 self._learn(model=model, created=int(created_at))
                 return b""
-            case TextDelta(text=text, choice=choice):
-                return self._delta(seq, choice, content=text)
-            case ReasoningDelta(text=text, choice=choice):
-                # A signature alone has no place in this format.
-                return self._delta(seq, choice, reasoning_content=text) if text else b""
-            case RefusalDelta(text=text, choice=choice):
-                return self._delta(seq, choice, refusal=text)
-            case ToolCallStarted() | ToolCallDelta():
-                return self._delta(seq, event.choice, tool_calls=[_tool_call(event)])
-            case Opaque():
-                return self._opaque(seq, event)
             case UsageReported():
                 self._usage = event
                 return b""
@@ -88,53 +99,48 @@ class OpenAIChatEncoder(Encoder):
                 return self._finish(seq, event)
             case Failed():
                 return b"%b%d\ndata: %b\n\n" % (self._id, seq, write_failure(event))
-            case _:
-                assert_never(event)
 
     def _opaque(self, seq: int, event: Opaque) -> bytes:
         """What OpenAI's own upstreams have beside text; another vendor's has no place here."""
-        if event.kind == "logprobs":
-            return self._choice(seq, event.choice, {"logprobs": msgspec.json.decode(event.json)})
+        if event.kind not in ("logprobs", *MESSAGE_KINDS):
+            return b""
+        value = json_bytes(msgspec.json.decode(event.json))
         if event.kind in MESSAGE_KINDS:
-            return self._delta(seq, event.choice, **{event.kind: msgspec.json.decode(event.json)})
-        return b""
+            return self._delta(seq, event.choice, b'"%b":%b' % (event.kind.encode(), value))
+        choice = b'{"index":%d,"delta":{},"logprobs":%b,"finish_reason":null}' % (event.choice, value)
+        return b"%b%d\n%b%b%b" % (self._id, seq, self._opening, choice, self._closing)
 
-    def _delta(self, seq: int, choice: int, **delta: Any) -> bytes:
-        return self._choice(seq, choice, {}, **delta)
-
-    def _choice(self, seq: int, choice: int, beside: dict[str, Any], **delta: Any) -> bytes:
-        if choice not in self._begun:
-            self._begun.add(choice)
-            delta = {"role": "assistant", **delta}
-        return self._chunk(str(seq), [{"index": choice, "delta": delta, **beside, "finish_reason": None}])
+    def _delta(self, seq: int, choice: int, piece: bytes) -> bytes:
+        """A chunk that adds `piece`, the fields of a delta, to a choice."""
+        role = b"" if choice in self._begun else b'"role":"assistant",'
+        self._begun.add(choice)
+        return b'%b%d\n%b%d,"delta":{%b%b%b' % (
+            self._id,
+            seq,
+            self._before_delta,
+            choice,
+            role,
+            piece,
+            self._after_delta,
+        )
 
     def _finish(self, seq: int, event: Finished) -> bytes:
-        deltas: dict[int, dict[str, Any]] = {index: {} for index in sorted(self._begun)}
-        finish = self._chunk(
-            f"{seq}.1",
-            [
-                {"index": index, "delta": delta, "finish_reason": event.reason}
-                for index, delta in (deltas or _EMPTY).items()
-            ],
+        ends = b",".join(
+            b'{"index":%d,"delta":{%b},"finish_reason":"%b"}' % (choice, delta, event.reason.encode())
+            for choice, delta in ([(choice, b"") for choice in sorted(self._begun)] or [(0, _EMPTY)])
         )
+        finish = b"%b%d.1\n%b%b%b" % (self._id, seq, self._opening, ends, self._closing)
         done = b"%b%d\ndata: [DONE]\n\n" % (self._id, seq)
         if not self._with_usage:
             return finish + done
         usage = json_bytes(usage_json(self._usage))
-        return finish + b'%b%d.2\n%b[],"usage":%b}\n\n' % (self._id, seq, self._opening, usage) + done
-
-    def _chunk(self, place: str, choices: list[dict[str, Any]]) -> bytes:
-        return b"%b%b\n%b%b%b" % (self._id, place.encode(), self._opening, json_bytes(choices), self._closing)
+        return finish + b'%b%d.2\n%b],"usage":%b}\n\n' % (self._id, seq, self._opening, usage) + done
 
 
-def _tool_call(event: ToolCallStarted | ToolCallDelta) -> dict[str, Any]:
-    """A piece of a tool call; `id`, `type` and the name come with the first."""
-    match event:
-        case ToolCallStarted(call=call, id=call_id, name=name):
-            function = {"name": name, "arguments": ""}
-            return {"index": call, "id": call_id, "type": "function", "function": function}
-        case ToolCallDelta(call=call, arguments=arguments):
-            return {"index": call, "function": {"arguments": arguments}}
+def _begin_call(event: ToolCallStarted) -> dict[str, Any]:
+    """The first piece of a tool call, which alone has `id`, `type` and the name."""
+    function = {"name": event.name, "arguments": ""}
+    return {"index": event.call, "id": event.id, "type": "function", "function": function}
 
 
 class OpenAIChat(Dialect):

@@ -53,21 +53,23 @@ class Meter:
         kept = events
         for event in events:
             if type(event) is TextDelta:
-                self._count(event.text)
+                text = event.text
+                self.deltas += 1
+                self.bytes += len(text) if text.isascii() else _size(text)
             elif isinstance(event, UsageReported):
                 self._reported = _merge(self._reported, event)
                 kept = [other for other in events if not isinstance(other, UsageReported)]
             elif (piece := _generated(event)) is not None:
-                self._count(piece)
+                self.deltas += 1
+                self.bytes += _size(piece)
+        if self.bytes > self._max_bytes or self.deltas > self._max_deltas:
+            raise self._excess()
         return kept
 
-    def _count(self, piece: str) -> None:
-        self.deltas += 1
-        self.bytes += len(piece) if piece.isascii() else len(piece.encode("utf-8", "replace"))
+    def _excess(self) -> StreamError:
         if self.bytes > self._max_bytes:
-            raise StreamError("too_long", f"the answer is longer than the {self._max_bytes} bytes allowed")
-        if self.deltas > self._max_deltas:
-            raise StreamError("budget_exceeded", "the key's budget ran out")
+            return StreamError("too_long", f"the answer is longer than the {self._max_bytes} bytes allowed")
+        return StreamError("budget_exceeded", "the key's budget ran out")
 
     @property
     def input_tokens(self) -> int | None:
@@ -94,6 +96,10 @@ class Meter:
 def count_deltas(events: Iterable[Event]) -> int:
     """How many of the events are pieces of what a model generated."""
     return sum(_generated(event) is not None for event in events)
+
+
+def _size(piece: str) -> int:
+    return len(piece.encode("utf-8", "replace"))
 
 
 def _merge(earlier: UsageReported | None, later: UsageReported) -> UsageReported:

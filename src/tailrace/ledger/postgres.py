@@ -53,21 +53,23 @@ class PostgresDatabase(Database):
 
     async def open(self) -> None:
         """Raises SettingsError where the schema is not this version's, and says what to run."""
+        # It keeps no idle connection at any price: what it logs while the server is down is ours to say.
+        self._pool = asyncpg.create_pool(
+            self._dsn.url,
+            min_size=0,
+            max_size=_CONNECTIONS,
+            timeout=self._dsn.connect_s,
+            command_timeout=self._answer_s,
+            init=_prepare,
+            reset=_leave_as_it_is,
+        )
         try:
-            self._pool = await asyncpg.create_pool(
-                self._dsn.url,
-                min_size=1,
-                max_size=_CONNECTIONS,
-                timeout=self._dsn.connect_s,
-                command_timeout=self._answer_s,
-                init=_prepare,
-                reset=_leave_as_it_is,
-            )
+            await self._pool
+            _check_schema(await self._run_once(_revision, transaction=False))
         except (*DOWN, ValueError) as error:
-            raise SettingsError(f"PostgreSQL can't be used: {error or type(error).__name__}", where=WHERE) from error
-        try:
-            await self._check_schema()
-        except BaseException:
+            self._pool.terminate()
+            raise SettingsError(f"PostgreSQL can't be used: {_reason(error)}", where=WHERE) from error
+        except SettingsError:
             self._pool.terminate()
             raise
 
@@ -112,7 +114,7 @@ class PostgresDatabase(Database):
                 await asyncio.sleep(random.uniform(0, 0.05))
             return await self._run_once(make, transaction=transaction)
         except DOWN as error:
-            raise StoreError(f"PostgreSQL: {error or type(error).__name__}") from error
+            raise StoreError(f"PostgreSQL: {_reason(error)}") from error
 
     async def _run_once(self, make: Callable[[], Work[T]], *, transaction: bool) -> T:
         async with self._pool.acquire(timeout=self._answer_s) as connection:
@@ -120,15 +122,6 @@ class PostgresDatabase(Database):
                 return await _drive(connection, make())
             async with connection.transaction():
                 return await _drive(connection, make())
-
-    async def _check_schema(self) -> None:
-        try:
-            revision = await self._run(_revision, transaction=False)
-        except StoreError as error:
-            raise SettingsError(str(error), where=WHERE) from error
-        if not migrations.is_current(revision, where=WHERE):
-            has = "has no tables yet" if revision is None else f"has an old schema ({revision})"
-            raise SettingsError(f"the database {has}: run `tailrace db upgrade`", where=WHERE)
 
 
 async def upgrade(url: str) -> None:
@@ -139,8 +132,8 @@ async def upgrade(url: str) -> None:
         async with engine.begin() as connection:
             await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
             await connection.run_sync(migrations.upgrade)
-    except DOWN as error:
-        raise SettingsError(f"PostgreSQL can't be used: {error or type(error).__name__}", where=WHERE) from error
+    except (*DOWN, ValueError) as error:
+        raise SettingsError(f"PostgreSQL can't be used: {_reason(error)}", where=WHERE) from error
     finally:
         await engine.dispose()
 
@@ -161,6 +154,17 @@ def _revision() -> Work[str | None]:
     tables = yield _FIND_VERSIONS, {}
     found = (yield migrations.FIND_REVISION, {}) if tables[0][0] else []
     return found[0][0] if found else None
+
+
+def _check_schema(revision: str | None) -> None:
+    if not migrations.is_current(revision, where=WHERE):
+        has = "has no tables yet" if revision is None else f"has an old schema ({revision})"
+        raise SettingsError(f"the database {has}: run `tailrace db upgrade`", where=WHERE)
+
+
+def _reason(error: Exception) -> str:
+    """In one line; some errors of the network have no text."""
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 async def _connect(dsn: Dsn) -> Any:

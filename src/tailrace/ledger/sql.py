@@ -66,6 +66,7 @@ class SqlLedger(Ledger):
         self._noting: Future[None] | None = None
         self._retrying: asyncio.Task[None] | None = None
         self._lessee = new_owner()
+        self._applying = asyncio.Lock()
 
     # Life
 
@@ -284,17 +285,20 @@ class SqlLedger(Ledger):
 
     async def _apply_spool(self) -> None:
         """Settle what waits, as far as the database answers."""
-        waiting = self._spool.waiting
-        for place in range(0, len(waiting), _AT_ONCE):
-            group = waiting[place : place + _AT_ONCE]
-            settled = await asyncio.gather(
-                *(self._database.write(generations.settle, one.settlement, one.owner) for one in group),
-                return_exceptions=True,
-            )
-            for one, done in zip(group, settled, strict=True):
-                await self._note_settled(one, done)
-            if all(isinstance(done, StoreError) for done in settled):
-                return
+        async with self._applying:
+            waiting = self._spool.waiting
+            for place in range(0, len(waiting), _AT_ONCE):
+                if not await self._apply(waiting[place : place + _AT_ONCE]):
+                    return
+
+    async def _apply(self, group: Sequence[Spooled]) -> bool:
+        settled = await asyncio.gather(
+            *(self._database.write(generations.settle, one.settlement, one.owner) for one in group),
+            return_exceptions=True,
+        )
+        for one, done in zip(group, settled, strict=True):
+            await self._note_settled(one, done)
+        return not all(isinstance(done, StoreError) for done in settled)
 
     async def _note_settled(self, spooled: Spooled, done: bool | BaseException) -> None:
         if isinstance(done, StoreError):

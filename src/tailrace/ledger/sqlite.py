@@ -28,6 +28,7 @@ from tailrace.ledger.database import Database, P, T, Work
 BUSY_S: Final = 5.0
 """How long to wait for another process's transaction."""
 
+_WHERE: Final = "TAILRACE_DATA_DIR"
 _OLDEST: Final = (3, 35, 0)
 _SCHEME: Final = "sqlite:///"
 _log = structlog.get_logger(__name__)
@@ -62,6 +63,12 @@ class SqliteDatabase(Database):
         self._lookups = Connection(read, begin="BEGIN", name="ledger-lookups")
         self._reports = Connection(read, begin="BEGIN", name="ledger-reports")
         self._writer = Connection(self._connect, begin="BEGIN IMMEDIATE", name="ledger-writer", check=self._check)
+        try:
+            # From here on it holds the file, even if that is deleted.
+            await self.write(_nothing)
+        except StoreError as error:
+            await self.close()
+            raise SettingsError(f"the database {self._path} can't be written: {error}", where=_WHERE) from error
 
     async def close(self) -> None:
         for connection in (self._writer, self._lookups, self._reports):
@@ -136,6 +143,11 @@ class SqliteDatabase(Database):
         self._identity = self._look()
 
 
+def _nothing() -> Work[None]:
+    """Connect, and see that a transaction can begin."""
+    yield from ()
+
+
 def migrate(path: Path) -> None:
     """Make the folder and the file if need be, and bring the tables to the newest form. Raises SettingsError."""
     if sqlite3.sqlite_version_info < _OLDEST:
@@ -151,7 +163,7 @@ def migrate(path: Path) -> None:
             _migrate(connection)
     except (OSError, sqlite3.Error, sa.exc.DBAPIError) as error:
         reason = getattr(error, "orig", None) or error
-        raise SettingsError(f"the database {path} can't be opened: {reason}", where="TAILRACE_DATA_DIR") from error
+        raise SettingsError(f"the database {path} can't be opened: {reason}", where=_WHERE) from error
 
 
 def _create(path: Path) -> None:
@@ -162,7 +174,7 @@ def _create(path: Path) -> None:
 
 def _migrate(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
-    if migrations.is_current(_revision(connection), where="TAILRACE_DATA_DIR"):
+    if migrations.is_current(_revision(connection), where=_WHERE):
         return
     engine = sa.create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
     with engine.connect() as migrating:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 HEAD_BYTES: Final = 64 * 1024
 HEAD_LINES: Final = 256
@@ -36,6 +36,27 @@ class Phase(enum.Enum):
     ANSWER = "it was read whole, and its answer is under way"
     DISCARD = "it was answered before its body had come"
     LINGER = "it was refused, and what still comes is thrown away so that the refusal can be read"
+
+
+class ChunkWriter:
+    """Writes pieces of one response's body straight to its transport, as uvicorn's `send` would.
+
+    False, and nothing written, where that has something to see to: a full socket, a client that left, a body by length.
+    """
+
+    __slots__ = ("_cycle", "_flow", "_write")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._flow = cycle.flow
+        self._write = cycle.transport.write
+
+    def __call__(self, body: bytes) -> bool:
+        cycle = self._cycle
+        if self._flow.write_paused or cycle.disconnected or not cycle.chunked_encoding:
+            return False
+        self._write(b"%x\r\n%b\r\n" % (len(body), body))
+        return True
 
 
 class Connection(HttpToolsProtocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from types import coroutine
 from typing import Any, Final, Protocol, cast
 
@@ -20,10 +20,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tailrace.settings import StreamSettings
 from tailrace.web.edge import EDGE_HEADERS, STATUS
-from tailrace.web.feed import Feed
+from tailrace.web.feed import Feed, body_message
 
 SEND: Final = "tailrace.send"
 """The scope extension by which our own server hands over its `send`, before any wrapping."""
+
+WRITE: Final = "tailrace.write"
+"""The one that writes a piece of a body without waiting: False, and nothing written, where it would have to."""
 
 CONNECTION: Final = "tailrace.connection"
 """The one that holds the client's connection."""
@@ -51,7 +54,7 @@ class Delivery(Response):
         viewer: _Viewer
         if SEND in extensions:
             self._feed.add_headers(scope.get(EDGE_HEADERS, []))
-            viewer = _DirectViewer(self._feed, self._settings, extensions[SEND], extensions.get(CONNECTION))
+            viewer = _DirectViewer(self._feed, self._settings, extensions)
         else:
             viewer = _AwaitingViewer(self._feed, self._settings, send)
         self._feed.log.attach(viewer)
@@ -75,6 +78,8 @@ class _Viewer(ABC):
         self._clock = asyncio.get_running_loop().time
         self._active_at = self._clock()
         self._blocked = False
+        # Set with each piece that is sent, and turned into a time by the sweep: no clock is read for a token
+        self._active = False
 
     @property
     def position(self) -> int:
@@ -97,6 +102,8 @@ class _Viewer(ABC):
         """Give the client up."""
 
     def tick(self, now: float) -> None:
+        if self._active:
+            self._active, self._active_at = False, now
         silence = now - self._active_at
         if self._blocked:
             if silence > self._settings.send_s:
@@ -114,10 +121,11 @@ class _Viewer(ABC):
 class _DirectViewer(_Viewer):
     """Sends from within `append`, through the server's own `send`."""
 
-    def __init__(self, feed: Feed, settings: StreamSettings, send: Send, connection: Connection | None) -> None:
+    def __init__(self, feed: Feed, settings: StreamSettings, extensions: Mapping[str, Any]) -> None:
         super().__init__(feed, settings)
-        self._send = send
-        self._connection = connection
+        self._send: Send = extensions[SEND]
+        self._write: Callable[[bytes], bool] = extensions.get(WRITE, _cannot_write)
+        self._connection: Connection | None = extensions.get(CONNECTION)
         self._rest: asyncio.Task[None] | None = None
 
     async def run(self, receive: Receive) -> None:
@@ -131,8 +139,16 @@ class _DirectViewer(_Viewer):
                 self._rest.cancel()
 
     def wake(self) -> None:
+        if self._blocked:
+            return
         feed = self._feed
         try:
+            if body := feed.take_body():
+                self._active = True
+                if not self._write(body):
+                    self._send_now([body_message(body, more=True)])
+                if not feed.has_more:
+                    return
             while not self._blocked and (messages := feed.take()):
                 self._send_now(messages)
                 if not feed.has_more:
@@ -147,7 +163,7 @@ class _DirectViewer(_Viewer):
             self._give_up()
 
     def _send_now(self, messages: list[Message]) -> None:
-        self._active_at = self._clock()
+        self._active = True
         for place, message in enumerate(messages):
             sending = cast("Coroutine[Any, Any, None]", self._send(message))
             try:
@@ -180,6 +196,10 @@ class _DirectViewer(_Viewer):
         self._blocked = True
         if self._connection is not None:
             self._connection.abort()
+
+
+def _cannot_write(body: bytes) -> bool:
+    return False
 
 
 @coroutine

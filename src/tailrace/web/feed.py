@@ -73,6 +73,12 @@ class Cursor:
 
     def take(self) -> bytes:
         """The frames of the next entries, a page of them at most; empty where nothing is new."""
+        if self._log.tail - self._seq == 1 and not self._opening:
+            # The usual case, a token as it comes; alone there is nothing to join it with
+            self._behind = False
+            events = self._log.read(self._seq, 1)
+            self._seq += 1
+            return self._encoder.encode(self._seq, events[0])
         frames, self._opening = self._opening, b""
         # The dialect may show nothing of a whole page, and no one wakes a viewer for what is there already
         while not frames and self._seq < self._log.tail:
@@ -145,6 +151,10 @@ class Feed(ABC):
     def take(self) -> list[Message]:
         """The messages that are due now, in order; none where nothing is new. After `ended` there are no more."""
 
+    @abstractmethod
+    def take_body(self) -> bytes:
+        """The next piece of a body that has begun and does not end with it; empty where `take` must see to it."""
+
     @property
     @abstractmethod
     def position(self) -> int:
@@ -206,6 +216,11 @@ class StreamFeed(Feed):
     def has_more(self) -> bool:
         return not self.ended and self._cursor.has_more
 
+    def take_body(self) -> bytes:
+        if self.status is None or self.log.terminal is not None:
+            return b""
+        return self._cursor.take()
+
     def fall_behind(self) -> None:
         self._cursor.fall_behind()
 
@@ -244,6 +259,9 @@ class WholeFeed(Feed):
                 self.ended = True
                 body = self._dialect.whole(self.log.id, self.log.read(0, self.log.tail))
                 return [self._start(200, body_headers("application/json", body)), body_message(body)]
+
+    def take_body(self) -> bytes:
+        return b""
 
     @property
     def position(self) -> int:

@@ -8,6 +8,7 @@ process ends with status 0.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import ssl
@@ -18,10 +19,11 @@ from typing import Any, ClassVar, Final, Protocol
 import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tailrace.errors import SettingsError
 from tailrace.settings import Settings
-from tailrace.web.connection import Connection, Phase
+from tailrace.web.connection import ChunkWriter, Connection, Phase
 
 _BACKLOG: Final = 4096
 _HURRY_S: Final = 1.0
@@ -58,6 +60,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the app, then listen, then say so."""
         await super().startup(sockets)
+        # What lives from the start on lives until the end: the collector need not look at it again
+        gc.collect()
+        gc.freeze()
         if self._announce is not None:
             self._announce(self._url())
 
@@ -132,7 +137,10 @@ class RawSend:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope.setdefault("extensions", {})["tailrace.send"] = send
+            extensions = scope.setdefault("extensions", {})
+            extensions["tailrace.send"] = send
+            if isinstance(cycle := getattr(send, "__self__", None), RequestResponseCycle):
+                extensions["tailrace.write"] = ChunkWriter(cycle)
         await self._app(scope, receive, send)
 
 

@@ -22,10 +22,17 @@ _KEY_ID: Final = {"name": "key_id", "in": "path", "required": True, "schema": {"
 class Host(Protocol):
     """What the routes need of the application. `gate` admits; `key_gate` knows keys and issues tokens."""
 
-    models: Models
-    ledger: Ledger
-    gate: Gate
-    key_gate: KeyGate
+    @property
+    def models(self) -> Models: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def gate(self) -> Gate: ...
+
+    @property
+    def key_gate(self) -> KeyGate: ...
 
 
 class AdminRoutes(Endpoints):

@@ -125,7 +125,7 @@ class KeyGate:
         return IssuedToken(token=self._tokens.encode(claims), expires_at=expires_at)
 
     def honours(self, caller: Caller) -> bool:
-        """Whether a caller that was admitted would still be: a body may take longer to come than a key to be revoked."""
+        """Whether a caller that was admitted still would be: a body may take longer to come than a revocation."""
         found = self._get(caller.key.id)
         return found is None or self._is_in_force(found[0])
 

@@ -19,9 +19,11 @@ from tailrace.requests import ChatRequest, Image, Message, Reasoning, Text, Tool
 from tailrace.settings import Settings
 from tailrace.version import __version__
 from tailrace.web.app import Tailrace, create_app
+from tailrace.web.auth import Caller
 from tailrace.web.library import stream_response
 
 __all__ = [
+    "Caller",
     "ChatRequest",
     "Event",
     "Failed",

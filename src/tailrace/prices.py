@@ -58,6 +58,21 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     models: dict[str, ListedModel]
 
 
+class Tariff(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model's tokens cost: `long` holds for the whole of a request with more input tokens than `above`.
+
+    None is not known.
+    """
+
+    usual: Price | None = None
+    long: Price | None = None
+    above: int = 0
+
+    def price(self, input_tokens: int) -> Price | None:
+        """The price in a request of so many input tokens."""
+        return self.long if self.long is not None and input_tokens > self.above else self.usual
+
+
 class Prices:
     """The prices that hold under these settings."""
 
@@ -67,20 +82,24 @@ class Prices:
         self._vendors = vendors()
 
     def find(self, public_name: str, provider: str, model: str, *, input_tokens: int = 0) -> Price | None:
-        """What `provider` takes for `model`; None where it is not known.
+        """What `provider` takes for `model` in a request of so many input tokens; None where it is not known."""
+        return self.tariff(public_name, provider, model).price(input_tokens)
+
+    def tariff(self, public_name: str, provider: str, model: str) -> Tariff:
+        """What `provider` takes for `model`.
 
         `public_name` is what the client asked for. The price of its entry in `[models]` holds only if that entry is
         what answered: a fallback has its own. An application's own iterator, which is in no settings, is priced by the
-        name alone. `input_tokens` counts where a vendor takes more for long requests.
+        name alone.
         """
         entry = self._entry(public_name, provider, model)
         if entry is not None and entry.price is not None:
             price = entry.price
-            return _price(price.input, price.cached_input, price.output)
+            return Tariff(usual=_price(price.input, price.cached_input, price.output))
         settings = self._providers.get(provider)
         if settings is not None and settings.kind in _FREE_KINDS:
-            return _FREE
-        return self._listed(provider, settings, model, input_tokens)
+            return Tariff(usual=_FREE)
+        return self._listed(provider, settings, model)
 
     def _entry(self, public_name: str, provider: str, model: str) -> ModelSettings | None:
         """The entry with a price that speaks of this model: the one asked for, else the first."""
@@ -91,13 +110,16 @@ class Prices:
                 return entry
         return own if provider == ITERATOR else None
 
-    def _listed(self, provider: str, settings: ProviderSettings | None, model: str, input_tokens: int) -> Price | None:
+    def _listed(self, provider: str, settings: ProviderSettings | None, model: str) -> Tariff:
         vendor = self._vendor(provider, settings)
         listed = None if vendor is None else vendor.models.get(model) or vendor.models.get(_DATE.sub("", model))
         if listed is None:
-            return None
-        rates = listed.long if listed.long is not None and input_tokens > listed.long.above else listed
-        return _price(rates.input, rates.cached_input, rates.output)
+            return Tariff()
+        usual = _price(listed.input, listed.cached_input, listed.output)
+        if listed.long is None:
+            return Tariff(usual=usual)
+        long = _price(listed.long.input, listed.long.cached_input, listed.long.output)
+        return Tariff(usual=usual, long=long, above=listed.long.above)
 
     def _vendor(self, provider: str, settings: ProviderSettings | None) -> Vendor | None:
         """Who is asked: by the host, and where a gateway stands before a vendor, by the provider's name."""

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
 from tests.ledger.crashing import Crashing
 from tests.ledger.installation import PostgresInstallation
 from tests.postgres import PostgresServer

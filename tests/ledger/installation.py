@@ -6,9 +6,10 @@ import secrets
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from tests.postgres import PostgresServer
+
 from tailrace.ledger import Ledger, create_ledger, upgrade_database
 from tailrace.settings import SecretUrl, Settings
-from tests.postgres import PostgresServer
 
 
 class Installation(ABC):

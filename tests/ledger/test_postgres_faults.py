@@ -9,6 +9,9 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
+from tests.ledger.installation import PostgresInstallation
+from tests.ledger.specimens import begun, opening, row, settlement
+from tests.postgres import PostgresServer
 
 from tailrace.errors import SettingsError, StoreError
 from tailrace.ledger import Budget, Ledger, Opened, Scope, create_ledger
@@ -17,9 +20,6 @@ from tailrace.ledger.postgres import PostgresDatabase
 from tailrace.ledger.spool import Spool
 from tailrace.ledger.sql import SqlLedger
 from tailrace.settings import SecretUrl, Settings
-from tests.ledger.installation import PostgresInstallation
-from tests.ledger.specimens import begun, opening, row, settlement
-from tests.postgres import PostgresServer
 
 DEADLINE_S = 30.0
 TOTAL = Budget(amount=1, period="total")

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from tests.ledger.crashing import Crashing, CrashingProcess
+from tests.ledger.specimens import begun, opening, row, settlement
 
 from tailrace.errors import StoreError
 from tailrace.ledger import Budget, Ledger, Scope
 from tailrace.ledger.database import Query, Work
-from tests.ledger.crashing import Crashing, CrashingProcess
-from tests.ledger.specimens import begun, opening, row, settlement
 
 DEADLINE_S = 15.0
 TOTAL = Budget(amount=1, period="total")

@@ -13,10 +13,10 @@ from tests.providers.speaking import FORMATS
 
 from tailrace.events import TextDelta
 from tailrace.providers.answers import AnswerReader
-from tailrace.providers.anthropic_events import AnthropicReader
+from tailrace.providers.anthropic.events import AnthropicReader
 from tailrace.providers.framing import BodyFraming, Framing
-from tailrace.providers.ollama_lines import OllamaReader
-from tailrace.providers.openai_chunks import OpenAIReader
+from tailrace.providers.ollama.lines import OllamaReader
+from tailrace.providers.openai.chunks import OpenAIReader
 
 STREAMS: Final = sorted(path.name for path in WIRE.iterdir() if path.suffix in {".sse", ".ndjson"})
 CODES: Final = {"upstream_cut", "upstream_invalid", "upstream_error"}

@@ -46,24 +46,22 @@ class OpenAIChatEncoder(Encoder):
         self._learn(model="", created=0)
 
     def _learn(self, *, model: str, created: int) -> None:
-        """Write what is the same in all chunks, and what stands around all deltas."""
         same = {"id": self._completion, "object": "chat.completion.chunk", "created": created, "model": model}
-        self._opening = b'data: %b,"choices":[' % json_bytes(same)[:-1]
-        self._closing = b'],"usage":null}\n\n' if self._with_usage else b"]}\n\n"
-        self._before_delta = self._opening + b'{"index":'
-        self._after_delta = b'},"finish_reason":null}' + self._closing
+        self._same = json_bytes(same)[1:-1]
+        self._text_chunk = self._write_chunk(b'{"index":%d,"delta":{"content":%b},"finish_reason":null}')
+        self._delta_chunk = self._write_chunk(b'{"index":%d,"delta":{%b%b},"finish_reason":null}')
+
+    def _write_chunk(self, choices: bytes, *, place: bytes = b"%d", usage: bytes | None = None) -> bytes:
+        """A chunk with places for what differs: the entry's number first, then those that `choices` has."""
+        used = usage or (b"null" if self._with_usage else None)
+        ending = b"" if used is None else b',"usage":' + used
+        head, same = self._id.replace(b"%", b"%%"), self._same.replace(b"%", b"%%")
+        return b'%b%b\ndata: {%b,"choices":[%b]%b}\n\n' % (head, place, same, choices, ending)
 
     def encode(self, seq: int, event: Event, count: int = 1) -> bytes:
         if type(event) is not TextDelta or event.choice not in self._begun:
             return self._encode_rare(seq, event)
-        return b'%b%d\n%b%d,"delta":{"content":%b%b' % (
-            self._id,
-            seq,
-            self._before_delta,
-            event.choice,
-            json_bytes(event.text),
-            self._after_delta,
-        )
+        return self._text_chunk % (seq, event.choice, json_bytes(event.text))
 
     def _encode_rare(self, seq: int, event: Event) -> bytes:
         match event:
@@ -107,34 +105,30 @@ class OpenAIChatEncoder(Encoder):
         value = json_bytes(msgspec.json.decode(event.json))
         if event.kind in MESSAGE_KINDS:
             return self._delta(seq, event.choice, b'"%b":%b' % (event.kind.encode(), value))
-        choice = b'{"index":%d,"delta":{},"logprobs":%b,"finish_reason":null}' % (event.choice, value)
-        return b"%b%d\n%b%b%b" % (self._id, seq, self._opening, choice, self._closing)
+        return self._write_chunk(b'{"index":%d,"delta":{},"logprobs":%b,"finish_reason":null}') % (
+            seq,
+            event.choice,
+            value,
+        )
 
     def _delta(self, seq: int, choice: int, piece: bytes) -> bytes:
         """A chunk that adds `piece`, the fields of a delta, to a choice."""
         role = b"" if choice in self._begun else b'"role":"assistant",'
         self._begun.add(choice)
-        return b'%b%d\n%b%d,"delta":{%b%b%b' % (
-            self._id,
-            seq,
-            self._before_delta,
-            choice,
-            role,
-            piece,
-            self._after_delta,
-        )
+        return self._delta_chunk % (seq, choice, role, piece)
 
     def _finish(self, seq: int, event: Finished) -> bytes:
-        ends = b",".join(
+        deltas = [(choice, b"") for choice in sorted(self._begun)] or [(0, _EMPTY)]
+        choices = b",".join(
             b'{"index":%d,"delta":{%b},"finish_reason":"%b"}' % (choice, delta, event.reason.encode())
-            for choice, delta in ([(choice, b"") for choice in sorted(self._begun)] or [(0, _EMPTY)])
+            for choice, delta in deltas
         )
-        finish = b"%b%d.1\n%b%b%b" % (self._id, seq, self._opening, ends, self._closing)
-        done = b"%b%d\ndata: [DONE]\n\n" % (self._id, seq)
-        if not self._with_usage:
-            return finish + done
-        usage = json_bytes(usage_json(self._usage))
-        return finish + b'%b%d.2\n%b],"usage":%b}\n\n' % (self._id, seq, self._opening, usage) + done
+        frames = [self._write_chunk(choices, place=b"%d.1") % seq]
+        if self._with_usage:
+            usage = json_bytes(usage_json(self._usage))
+            frames.append(self._write_chunk(b"", place=b"%d.2", usage=usage) % seq)
+        frames.append(b"%b%d\ndata: [DONE]\n\n" % (self._id, seq))
+        return b"".join(frames)
 
 
 def _begin_call(event: ToolCallStarted) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Generations: the answers being made, each a task of the application, with the money's side of it."""
 
 from tailrace.generation.admission import Admission, Admitted, Order
+from tailrace.generation.attempts import Attempt
 from tailrace.generation.bookkeeping import Bookkeeper
-from tailrace.generation.generation import Attempt, Generation
+from tailrace.generation.generation import Generation
 from tailrace.generation.generations import Generations, new_generation_id
 
 __all__ = [

@@ -11,10 +11,12 @@ import msgspec
 import structlog
 
 from tailrace.billing import bill_for
+from tailrace.errors import RequestError
 from tailrace.events import Event, Failed, Finished, UsageReported
 from tailrace.generation.conversations import answer_turn
 from tailrace.ledger import Ledger, Opening, Pico, Price, Settlement, Turn, cost_of
 from tailrace.limits import Lease
+from tailrace.prices import Tariff
 
 _log = structlog.get_logger(__name__)
 
@@ -24,7 +26,10 @@ _STATUSES: Final[dict[str, Status]] = {"cancelled": "aborted", "interrupted": "i
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """How an answer ended: who gave it, its terminal, the meter's final word, how much of it a reader was handed."""
+    """How an answer ended: who gave it, its terminal, the meter's final word, how much of it a reader was handed.
+
+    `ttft_ms` is None where there was no content; `events` are needed only where a session keeps them.
+    """
 
     provider: str
     model: str
@@ -38,44 +43,58 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account:
-    """Opened with its row; `settle` closes it, once."""
+    """Opened with its row; `settle` closes it, once.
+
+    `input_tokens` is the best guess of what the upstream is asked, until it says so itself.
+    """
 
     def __init__(self, ledger: Ledger, opening: Opening, lease: Lease, *, allowance: Pico | None = None) -> None:
         self.opening = opening
+        self.input_tokens = opening.input_tokens
         self.keeps_session = opening.session_id is not None
         self._ledger = ledger
         self._lease = lease
         self._allowance = allowance
 
-    def affordable_tokens(self, price: Price | None) -> float:
+    def affordable_tokens(self, tariff: Tariff) -> float:
         """How many output tokens the budget still allows."""
-        if self._allowance is None or price is None or not price.output:
+        if self._allowance is None or (price := tariff.price(self.input_tokens)) is None:
             return math.inf
-        return max(0.0, (self._allowance - self.opening.input_tokens * price.input) / price.output)
+        left = self._allowance - self.input_tokens * price.input
+        if not price.output:
+            return math.inf if left >= 0 else 0.0
+        return max(0.0, left / price.output)
+
+    def settles_first(self, *, began: bool) -> bool:
+        """Whether the answer's end must wait for the settlement; `began`: there was content.
+
+        Who reads the end may ask again at once, and shall not be refused for a session that still runs or a
+        reservation that still holds, nor be handed a failure whose idempotency key is not free yet.
+        """
+        opening = self.opening
+        return self.keeps_session or opening.budget is not None or (opening.idempotency_key is not None and not began)
+
+    async def return_lease(self, usage: UsageReported) -> None:
+        """Give the limits back what was reserved of them; do it before the answer's end can be read."""
+        await self._lease.settle((usage.input_tokens or 0) + (usage.output_tokens or 0))
 
     async def settle(self, answered: Answered) -> None:
-        """Write the final figures to the ledger and give the limits what was reserved of them.
+        """Write the final figures to the ledger. While the database is down they wait in the ledger's spool."""
+        if not await self._ledger.settle(self._settlement(answered)):
+            _log.warning("settled_by_another", generation=self.opening.id)
 
-        While the database is down they wait in the ledger's spool.
-        """
-        usage = answered.usage
-        try:
-            if not await self._ledger.settle(self._settlement(answered)):
-                _log.warning("settled_by_another", generation=self.opening.id)
-        finally:
-            await self._lease.settle((usage.input_tokens or 0) + (usage.output_tokens or 0))
-
-    async def withdraw(self) -> None:
-        """Close an account whose generation never began."""
+    async def withdraw(self, error: BaseException) -> None:
+        """Close the row of a generation that never began; its lease stays with whoever took it."""
+        reason = error.code if isinstance(error, RequestError) else "internal"
         await self.settle(
             Answered(
                 provider=self.opening.provider,
                 model=self.opening.model,
                 price=self.opening.price,
-                terminal=Failed(code="internal", message=""),
+                terminal=Failed(code=reason, message=""),
                 usage=UsageReported(input_tokens=0, output_tokens=0, source="counted"),
                 delivered_tokens=0,
-                duration_ms=0.0,
+                duration_ms=(time.time() - self.opening.created_at) * 1000,
                 ttft_ms=None,
                 events=(),
             )
@@ -106,7 +125,7 @@ class Account:
                 input_tokens=usage.input_tokens,
                 output_tokens=usage.output_tokens,
             ),
-            frees_idempotency_key=isinstance(terminal, Failed) and not usage.output_tokens,
+            frees_idempotency_key=isinstance(terminal, Failed) and answered.ttft_ms is None,
             provider=answered.provider,
             model=answered.model,
         )

@@ -1,33 +1,32 @@
 """Lets a request in: one generation for one idempotency key, within the key's limits and budget, its row committed.
 
-The order is that of cost: election, which costs nothing and spares all the rest; limits; the conversation so far; the
-row. Only then does a generation begin, so nothing is ever asked of an upstream that the ledger does not know.
+The order is that of cost: election, which costs nothing and spares all the rest; limits; the row; the conversation so
+far. Only then does a generation begin, so nothing is ever asked of an upstream that the ledger does not know.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
-from tailrace import tokens
 from tailrace.billing import meter_in_force
 from tailrace.errors import RequestError, StoreError
 from tailrace.generation.accounts import Account
-from tailrace.generation.conversations import continue_conversation, write_turns
-from tailrace.generation.generation import Attempt, Generation
+from tailrace.generation.attempts import Attempt
+from tailrace.generation.conversations import continue_conversation, fits, write_turns
+from tailrace.generation.generation import Generation
 from tailrace.generation.generations import Generations, new_generation_id
-from tailrace.ledger import Budget, Joined, Key, Ledger, Opening, Pico, Price, Scope, cost_of
+from tailrace.generation.reservations import budget_exceeded, estimate_input, estimate_output, reserve
+from tailrace.ledger import Joined, Key, Ledger, Opening, Pico, Scope, Turn
 from tailrace.limits import Lease, Limits, Quota
-from tailrace.requests import ChatRequest
 from tailrace.settings import OnDisconnect, Settings, StreamSettings
 
-_BYTES_PER_TOKEN: Final = 4
-_LIKELY_OUTPUT: Final = 1000
-"""Tokens that an answer without a cap is reserved for; the truth replaces it when the answer has ended."""
+_INLINE_BYTES: Final = 64 << 10
+"""A longer conversation is read in a thread, so that it holds nobody up."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,30 +66,34 @@ class Admission:
         self._ledger = ledger
         self._limits = limits
         self._generations = generations
+        self._elections: WeakValueDictionary[tuple[Scope, str], asyncio.Lock] = WeakValueDictionary()
 
     async def admit(self, order: Order) -> Admitted | Joined:
         """Begin a generation, or name the one that this request joins.
 
-        Raises RequestError: 409 and 422 of sessions and idempotency keys, 429 of limits and budgets, 403
-        `model_without_price`, 503 while the server drains or the ledger does not answer.
+        Raises RequestError: 409 and 422 of sessions and idempotency keys, 404 of an unknown `after`, 429 of limits and
+        budgets, 403 `model_without_price`, 503 while the server drains or the ledger does not answer.
         """
         try:
-            if (joined := await self._find_joined(order)) is not None:
-                return joined
-            return await self._admit_new(order)
+            if order.idempotency_key is None:
+                return await self._admit_new(order)
+            return await self._elect(order, order.idempotency_key)
         except StoreError:
             raise RequestError(
-                503, "ledger_unavailable", "the ledger does not answer; try again", headers={"retry-after": "1"}
+                503, "store_unavailable", "the database does not answer", headers={"retry-after": "1"}
             ) from None
 
-    async def _find_joined(self, order: Order) -> Joined | None:
-        if order.idempotency_key is None or order.body_hash is None:
-            return None
-        return await self._ledger.find_joined(order.scope, order.idempotency_key, order.body_hash)
+    async def _elect(self, order: Order, idempotency_key: str) -> Admitted | Joined:
+        """One after the other, so that the limits refuse none of those that will join the first."""
+        lock = self._elections.setdefault((order.scope, idempotency_key), asyncio.Lock())
+        async with lock:
+            joined = await self._ledger.find_joined(order.scope, idempotency_key, order.body_hash or "")
+            return joined or await self._admit_new(order)
 
     async def _admit_new(self, order: Order) -> Admitted | Joined:
+        self._generations.refuse_if_draining()
         asked = order.attempts[0].request
-        likely = _estimate_input(asked) + _estimate_output(asked)
+        likely = estimate_input(asked) + estimate_output(asked)
         lease = await self._limits.acquire(order.key.id, self._quota(order.key), tokens=likely)
         try:
             admitted = await self._open(order, lease)
@@ -102,16 +105,15 @@ class Admission:
         return admitted
 
     async def _open(self, order: Order, lease: Lease) -> Admitted | Joined:
-        self._generations.refuse_if_draining()
-        opening, allowance = await self._write_opening(order)
+        opening, allowance = await self._within_budget(self._write_opening(order), order)
         opened = await self._ledger.begin(opening)
         if isinstance(opened, Joined):
             return opened
         account = Account(self._ledger, opening, lease, allowance=allowance)
         try:
             generation = await self._start(order, account)
-        except BaseException:
-            await account.withdraw()
+        except BaseException as error:
+            await account.withdraw(error)
             raise
         return Admitted(generation=generation, headers=lease.headers)
 
@@ -119,6 +121,9 @@ class Admission:
         attempts = order.attempts
         if order.session_id is not None:
             attempts = await self._with_history(order.scope, order.session_id, attempts)
+            account.input_tokens = estimate_input(attempts[0].request)
+            if not any(account.affordable_tokens(attempt.tariff) for attempt in attempts):
+                raise budget_exceeded()
         return self._generations.start(
             attempts,
             on_disconnect=order.on_disconnect,
@@ -133,21 +138,17 @@ class Admission:
         """The attempts with the conversation so far, read once it is ours: nobody else can add to it now."""
         history = await self._ledger.history(scope, session_id)
         cap = self._settings.sessions.history_tokens
+        if not history:
+            return attempts  # deleted in the meantime
+        if fits(history, min(cap, _INLINE_BYTES)):
+            return _continue(history, attempts, cap=cap)
+        return await asyncio.to_thread(_continue, history, attempts, cap=cap)
 
-        def continued() -> tuple[Attempt, ...]:
-            return tuple(
-                msgspec.structs.replace(attempt, request=continue_conversation(history, attempt.request, cap=cap))
-                for attempt in attempts
-            )
-
-        # A conversation near the cap is counted, and counting is no work for the event loop
-        return await asyncio.to_thread(continued) if len(history) > 1 else continued()
-
-    async def _write_opening(self, order: Order) -> tuple[Opening, Pico | None]:
+    def _write_opening(self, order: Order) -> Opening:
         first = order.attempts[0]
-        input_tokens = _estimate_input(first.request)
+        input_tokens = estimate_input(first.request)
         now = time.time()
-        opening = Opening(
+        return Opening(
             id=new_generation_id(),
             created_at=now,
             scope=order.scope,
@@ -159,29 +160,18 @@ class Admission:
             after=order.after,
             idempotency_key=order.idempotency_key,
             body_hash=order.body_hash,
-            price=first.price,
+            price=first.tariff.price(input_tokens),
             customer=order.key.stripe_customer,
             meter=meter_in_force(self._settings),
         )
-        if order.key.budget is None:
-            return opening, None
-        return await self._within_budget(opening, order.key.budget, order.attempts)
 
-    async def _within_budget(
-        self, opening: Opening, budget: Budget, attempts: Sequence[Attempt]
-    ) -> tuple[Opening, Pico]:
-        """The opening with what it reserves of the budget, and what it may cost at most."""
-        for attempt in attempts:
-            if attempt.price is None:
-                raise RequestError(
-                    403,
-                    "model_without_price",
-                    f"this key has a budget, and the model {attempt.name} has no price; set one in [models]",
-                    field="model",
-                )
-        left = budget.amount - await self._ledger.spent(opening.scope.key_id or "", budget)
-        likely = max(_likely_cost(attempt.price, opening.input_tokens, attempt.request) for attempt in attempts)
-        reserved = min(likely, max(left, 1))  # with nothing left the ledger refuses even this
+    async def _within_budget(self, opening: Opening, order: Order) -> tuple[Opening, Pico | None]:
+        """The opening with what it reserves of the key's budget, and how much it may cost at most."""
+        budget = order.key.budget
+        if budget is None:
+            return opening, None
+        left = budget.amount - await self._ledger.spent(order.key.id, budget)
+        reserved = reserve(order.attempts, left=left)
         return msgspec.structs.replace(opening, reserved=reserved, budget=budget), left
 
     def _quota(self, key: Key) -> Quota:
@@ -194,17 +184,12 @@ class Admission:
         )
 
 
+def _continue(history: list[Turn], attempts: tuple[Attempt, ...], *, cap: int) -> tuple[Attempt, ...]:
+    return tuple(
+        msgspec.structs.replace(attempt, request=continue_conversation(history, attempt.request, cap=cap))
+        for attempt in attempts
+    )
+
+
 def _own(own: int | None, default: int | None) -> int | None:
     return default if own is None else own
-
-
-def _estimate_input(request: ChatRequest) -> int:
-    return tokens.length(request) // _BYTES_PER_TOKEN + _BYTES_PER_TOKEN
-
-
-def _estimate_output(request: ChatRequest) -> int:
-    return _LIKELY_OUTPUT if request.max_tokens is None else request.max_tokens
-
-
-def _likely_cost(price: Price | None, input_tokens: int, request: ChatRequest) -> Pico:
-    return 0 if price is None else cost_of(price, input_tokens, 0, _estimate_output(request))

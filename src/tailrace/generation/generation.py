@@ -10,35 +10,25 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
-import msgspec
 import structlog
 
 from tailrace.errors import RequestError, StreamError
 from tailrace.events import Event, Failed, Finished, Started, UsageReported
 from tailrace.generation.accounts import Account, Answered
+from tailrace.generation.attempts import Attempt
 from tailrace.generation.meter import Meter, count_deltas
-from tailrace.ledger import Count, Price
+from tailrace.ledger import Count, Pico, cost_of
 from tailrace.metrics import Metrics
-from tailrace.providers import Finish, Provider
-from tailrace.requests import ChatRequest
+from tailrace.providers import Finish
 from tailrace.settings import OnDisconnect, StreamSettings
 from tailrace.streamlog import RingLog
 
 _BACKOFF_S: Final = 0.25
 
 _log = structlog.get_logger(__name__)
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One upstream to be asked, with the request in its own model's name; `name` is the public one."""
-
-    provider: Provider
-    request: ChatRequest
-    name: str = ""
-    price: Price | None = None
 
 
 class Generation:
@@ -119,7 +109,7 @@ class Generation:
         request = self._attempt.request
         affordable = math.inf
         if self.account is not None:
-            affordable = self.account.affordable_tokens(self._attempt.price)
+            affordable = self.account.affordable_tokens(self._attempt.tariff)
         return Meter(request, max_bytes=self._settings.max_answer, max_deltas=affordable)
 
     # From the first attempt to the end
@@ -193,35 +183,49 @@ class Generation:
     async def _settle(self, terminal: Finished | Failed) -> None:
         usage = await self._usage(whole=isinstance(terminal, Finished))
         opening = [self._opening()] if self._first_content is None and isinstance(terminal, Finished) else []
-        # Who reads the end of a conversation's answer may go on with it at once: its row must be free by then
-        if self.account is not None and self.account.keeps_session:
-            await self._close_account(self.account, terminal, usage)
-            self.log.append([*opening, usage, terminal])
+        end: list[Event] = [*opening, usage, terminal]
+        if self.account is None:
+            self.log.append(end)
         else:
-            self.log.append([*opening, usage, terminal])
-            if self.account is not None:
-                await self._close_account(self.account, terminal, usage)
+            await self._settle_with(self.account, end, terminal, usage)
         # The log outlives the answer by minutes and shall not keep the whole request with it
         self.log.on_abandoned = None
         self._metrics.generation_ended(terminal, usage)
 
-    async def _close_account(self, account: Account, terminal: Finished | Failed, usage: UsageReported) -> None:
+    async def _settle_with(
+        self, account: Account, end: list[Event], terminal: Finished | Failed, usage: UsageReported
+    ) -> None:
+        await self._guard(account.return_lease(usage))
+        first = account.settles_first(began=self._first_content is not None)
+        if not first:
+            self.log.append(end)
+        # Viewers behind other people's middleware take what is there in the event loop's next turn
+        await asyncio.sleep(0)
+        await self._guard(self._close(account, terminal, usage))
+        if first:
+            self.log.append(end)
+
+    async def _guard(self, work: Awaitable[None]) -> None:
+        """Whatever goes wrong with the books, the answer gets its end."""
         try:
-            await account.settle(
-                Answered(
-                    provider=self._attempt.provider.name,
-                    model=self._attempt.name,
-                    price=self._attempt.price,
-                    terminal=terminal,
-                    usage=usage,
-                    delivered_tokens=self._delivered_tokens(usage.output_tokens or 0),
-                    duration_ms=_ms(self._clock() - self._began),
-                    ttft_ms=None if self._first_content is None else _ms(self._first_content - self._began),
-                    events=self.log.read(0, self.log.tail),
-                )
-            )
+            await work
         except Exception:
             _log.exception("settling_failed", generation=self.id, request=self._request_id)
+
+    async def _close(self, account: Account, terminal: Finished | Failed, usage: UsageReported) -> None:
+        await account.settle(
+            Answered(
+                provider=self._attempt.provider.name,
+                model=self._attempt.name,
+                price=self._attempt.tariff.price(usage.input_tokens or 0),
+                terminal=terminal,
+                usage=usage,
+                delivered_tokens=self._delivered_tokens(usage.output_tokens or 0),
+                duration_ms=_ms(self._clock() - self._began),
+                ttft_ms=None if self._first_content is None else _ms(self._first_content - self._began),
+                events=self.log.read(0, self.log.tail) if account.keeps_session else (),
+            )
+        )
 
     def _delivered_tokens(self, output_tokens: int) -> int:
         """How many of the tokens a reader was handed: in proportion, for an upstream's pieces need not be tokens."""
@@ -234,16 +238,34 @@ class Generation:
         """What it has come to so far, for the ledger's checkpoint."""
         deltas = self._meter.deltas
         return Count(
-            input_tokens=self._meter.input_tokens,
+            input_tokens=self._input_tokens(),
             output_tokens=deltas,
             delivered_tokens=self._delivered_tokens(deltas),
         )
+
+    def cost(self) -> Pico:
+        """What it has come to so far, where its tokens have a price."""
+        input_tokens = self._input_tokens() or 0
+        price = self._attempt.tariff.price(input_tokens)
+        return 0 if price is None else cost_of(price, input_tokens, 0, self._meter.deltas)
+
+    def _input_tokens(self) -> int | None:
+        """What the upstream says that it was asked, or our guess."""
+        if self._meter.input_tokens is not None or self.account is None:
+            return self._meter.input_tokens
+        return self.account.input_tokens
 
     async def _usage(self, *, whole: bool) -> UsageReported:
         if not whole and self._started is None and self._first_content is None:
             return UsageReported(input_tokens=0, output_tokens=0, source="counted")
         events = self.log.read(0, self.log.tail)
-        return await self._meter.settle(events, whole=whole)
+        try:
+            return await self._meter.settle(events, whole=whole)
+        except Exception:
+            _log.exception("metering_failed", generation=self.id, request=self._request_id)
+            return UsageReported(
+                input_tokens=self._input_tokens() or 0, output_tokens=self._meter.deltas, source="estimated"
+            )
 
     # What others may do
 

@@ -9,7 +9,8 @@ from typing import Final
 
 from tailrace.errors import RequestError, StreamError
 from tailrace.generation.accounts import Account
-from tailrace.generation.generation import Attempt, Generation
+from tailrace.generation.attempts import Attempt
+from tailrace.generation.generation import Generation
 from tailrace.metrics import Metrics
 from tailrace.settings import OnDisconnect, StreamSettings
 from tailrace.streamlog import Ring, RingLog

@@ -39,11 +39,10 @@ async def follow(log: StreamLog, after: int = 0) -> AsyncGenerator[Event, None]:
     log.attach(waiter)
     try:
         while True:
-            page = log.read(after, _PAGE)
-            for event in page:
+            for event in log.read(after, _PAGE):
+                after += 1
+                waiter.position = after
                 yield event
-            after += len(page)
-            waiter.position = after
             if after < log.tail:
                 continue
             if log.terminal is not None:

@@ -94,7 +94,7 @@ class RingLog(StreamLog):
 class Ring:
     """All the logs of this process, by id. Of the finished ones without a viewer it keeps `max_idle` at most."""
 
-    def __init__(self, *, max_idle: int = 4096) -> None:
+    def __init__(self, *, max_idle: int = 1024) -> None:
         self._logs: dict[str, RingLog] = {}
         self._max_idle = max_idle
 

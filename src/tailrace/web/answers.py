@@ -16,6 +16,7 @@ from tailrace.errors import RequestError
 from tailrace.generation import Admitted
 from tailrace.ledger import Joined
 from tailrace.settings import OnDisconnect, Settings
+from tailrace.streamlog import RingLog
 from tailrace.web.auth import Caller
 from tailrace.web.bodies import read_json
 from tailrace.web.exchanges import request_id
@@ -101,14 +102,15 @@ class Answers:
         asked = Asked(
             caller=caller,
             idempotency_key=key,
-            body_hash=None if key is None else _hash(request, body),
+            body_hash=None if key is None else _hash(request, body, caller.session_id),
             on_disconnect=self._policy(request, call, caller, event_source=event_source),
             dialect=dialect.name,
             request_id=request_id(request),
         )
         admitted = await self._desk.admit(call, asked)
         if isinstance(admitted, Joined):
-            return self._join(request, caller, dialect, admitted, whole=whole)
+            log = self._find_joined(admitted, caller)
+            return self._streams.deliver(request, log, dialect, whole=whole, id_first=event_source)
         return self._streams.deliver(
             request,
             admitted.generation.log,
@@ -119,13 +121,13 @@ class Answers:
             headers=encode_headers(admitted.headers),
         )
 
-    def _join(self, request: Request, caller: Caller, dialect: Dialect, joined: Joined, *, whole: bool) -> Response:
+    def _find_joined(self, joined: Joined, caller: Caller) -> RingLog:
         log = self._streams.find(joined.generation_id, caller)
         if log is None:
             raise RequestError(
                 410, "stream_gone", f"the stream of this idempotency key, {joined.generation_id}, is kept no longer"
             )
-        return self._streams.deliver(request, log, dialect, whole=whole)
+        return log
 
     def _policy(self, request: Request, call: Call, caller: Caller, *, event_source: bool) -> OnDisconnect:
         """The request's own word, else the key's, else the setting, else what suits the kind of request."""
@@ -150,7 +152,8 @@ def _idempotency_key(request: Request) -> str | None:
     return key
 
 
-def _hash(request: Request, body: bytes) -> str:
-    """Two requests are the same if route, query and body are; a key may carry only one."""
+def _hash(request: Request, body: bytes, session_id: str | None) -> str:
+    """Two requests are the same if route, query, body and the session that a token is bound to are."""
     query = sorted(pair for pair in request.query_params.multi_items() if pair[0] not in ("token", "idempotency_key"))
-    return hashlib.sha256(b"\n".join((request.url.path.encode(), repr(query).encode(), body))).hexdigest()
+    said = repr((request.url.path, query, session_id)).encode()
+    return hashlib.sha256(said + b"\n" + body).hexdigest()

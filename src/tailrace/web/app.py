@@ -21,7 +21,7 @@ from tailrace.generation import Admission, Admitted, Attempt, Bookkeeper, Genera
 from tailrace.ledger import Joined, create_ledger
 from tailrace.limits import MemoryLimits
 from tailrace.metrics import Metrics
-from tailrace.prices import Prices
+from tailrace.prices import ITERATOR, Prices
 from tailrace.providers import Provider
 from tailrace.providers.iterator import Source
 from tailrace.requests import ChatRequest, Message, user_message
@@ -74,12 +74,13 @@ class Tailrace:
         )
         self.gate = self._create_gate(identify, open)
         self._limits = MemoryLimits()
+        self._billing = self._create_billing()
         self._admission = Admission(
             self.settings, ledger=self.ledger, limits=self._limits, generations=self.generations
         )
         own = dict(providers or {})
         self._providers = {**create_providers(self.settings), **own}
-        self._prices = Prices(self.settings)
+        self._tariff = functools.lru_cache(maxsize=1024)(Prices(self.settings).tariff)
         self.models = Models(self.settings, extra={name: provider.default_model for name, provider in own.items()})
         self._allow_lists = AllowLists(self.models)
         self._opened = False
@@ -88,6 +89,12 @@ class Tailrace:
         if identify is not None:
             return IdentifyGate(identify)
         return UntilKeyedGate(OpenGate(self.settings), self.key_gate) if open_mode else self.key_gate
+
+    def _create_billing(self) -> BillingWorker | None:
+        if self.settings.stripe_api_key is None:
+            return None
+        sender = StripeSender(self.settings.stripe_api_key, base=self.settings.stripe_api_base)
+        return BillingWorker(self.ledger, sender, self.metrics)
 
     @property
     def is_open(self) -> bool:
@@ -122,11 +129,9 @@ class Tailrace:
             for provider in self._providers.values():
                 await provider.open()
                 stack.push_async_callback(provider.close)
-            if self.settings.stripe_api_key is not None:
-                sender = StripeSender(self.settings.stripe_api_key, base=self.settings.stripe_api_base)
-                billing = BillingWorker(self.ledger, sender, self.metrics)
-                billing.start()
-                stack.push_async_callback(billing.stop)
+            if self._billing is not None:
+                self._billing.start()
+                stack.push_async_callback(self._billing.stop)
             bookkeeper = Bookkeeper(self.ledger, self.generations)
             bookkeeper.start()
             stack.push_async_callback(bookkeeper.stop)
@@ -162,7 +167,7 @@ class Tailrace:
         self._require_open()
         found = self.models.resolve(call.request.model or None, backend=call.backend)
         self._allow_lists.check(asked.caller, found)
-        return await self._admission.admit(
+        admitted = await self._admission.admit(
             Order(
                 scope=asked.caller.scope,
                 key=asked.caller.key,
@@ -177,6 +182,10 @@ class Tailrace:
                 request_id=asked.request_id,
             )
         )
+        # Between the gate and here lies the reading of a body: a key revoked meanwhile found no stream to stop.
+        if isinstance(admitted, Admitted) and not self.key_gate.honours(asked.caller):
+            admitted.generation.stop(StreamError("key_revoked", "the key was revoked"))
+        return admitted
 
     def _require_open(self) -> None:
         if not self._opened:
@@ -188,7 +197,7 @@ class Tailrace:
             provider=self._providers[model.provider],
             request=msgspec.structs.replace(request, model=model.model, max_tokens=max_tokens),
             name=model.name,
-            price=self._prices.find(model.name, model.provider, model.model),
+            tariff=self._tariff(model.name, model.provider, model.model),
         )
 
     async def stream(
@@ -198,17 +207,20 @@ class Tailrace:
         messages: Sequence[Message] = (),
         model: str | None = None,
         session_id: str | None = None,
+        after: str | None = None,
         caller: Caller | None = None,
         **options: Any,
     ) -> AsyncGenerator[Event, None]:
         """Ask a model and yield the answer's events, up to and with `Finished` or `Failed`.
 
-        `caller` is who pays, as `require_key` gives it; without one the application itself. `options` are the other
-        fields of `ChatRequest`. Leaving the loop early stops the upstream: close the iterator (`contextlib.aclosing`)
+        `session_id` goes on with a conversation, from behind its message `after` if that is named. `caller` is who
+        pays, as `require_key` gives it; without one the application itself. `options` are the other fields of
+        `ChatRequest`. Leaving the loop early stops the upstream: close the iterator (`contextlib.aclosing`)
         so that it stops at once. Raises RequestError as `admit` does.
         """
         turns = (*messages, *(() if message is None else (user_message(message),)))
-        call = Call(request=ChatRequest(model=model or "", messages=turns, **options), session_id=session_id)
+        request = ChatRequest(model=model or "", messages=turns, **options)
+        call = Call(request=request, session_id=session_id, after=after)
         admitted = self._begun(await self.admit(call, Asked(caller=caller or Caller(key=APPLICATION))))
         async with contextlib.aclosing(follow(admitted.generation.log)) as events:
             async for event in events:
@@ -235,7 +247,7 @@ class Tailrace:
             settings=self.settings.stream,
             on_disconnect=on_disconnect,
             model=model,
-            price=self._prices.find(model, "iterator", model),
+            tariff=self._tariff(model, ITERATOR, model),
             begin=functools.partial(self._begin_iterator, caller=key),
         )
 

@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from tailrace.web.logs import access_logger
+
 HEAD_BYTES: Final = 64 * 1024
 HEAD_LINES: Final = 256
 
@@ -73,6 +75,8 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.access_log:
+            self.access_logger = access_logger()  # type: ignore[assignment]
         # Per connection
         self.phase = Phase.IDLE
         self._since = self.loop.time()

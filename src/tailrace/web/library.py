@@ -14,14 +14,16 @@ from starlette.types import Receive, Scope, Send
 from tailrace.dialects import find_dialect
 from tailrace.errors import RequestError
 from tailrace.generation import Admitted, Attempt, Generation, Generations
-from tailrace.ledger import Price
 from tailrace.metrics import Metrics
+from tailrace.prices import Tariff
 from tailrace.providers.iterator import IteratorProvider, Source
 from tailrace.requests import ChatRequest
 from tailrace.settings import OnDisconnect, StreamSettings
 from tailrace.web.delivery import Delivery
 from tailrace.web.edge import REQUEST_ID, new_request_id
 from tailrace.web.feed import Head, StreamFeed, encode_headers
+
+_UNPRICED: Final = Tariff()
 
 _shared: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Generations]] = WeakKeyDictionary()
 """Each event loop's generations, for routes without a `Tailrace`."""
@@ -86,15 +88,15 @@ class IteratorResponse(Response):
         settings: StreamSettings | None = None,
         on_disconnect: OnDisconnect = "cancel",
         model: str = "iterator",
-        price: Price | None = None,
+        tariff: Tariff = _UNPRICED,
         begin: Begin = _begin_shared,
     ) -> None:
         self._dialect = find_dialect(format)
         self._attempt = Attempt(
-            provider=IteratorProvider(source, name=model),
+            provider=IteratorProvider(source),
             request=ChatRequest(model=model, messages=()),
             name=model,
-            price=price,
+            tariff=tariff,
         )
         # An iterator can be read only once, so nothing is asked again
         self._settings = msgspec.structs.replace(settings or StreamSettings(), retries=0)

@@ -63,16 +63,35 @@ class AccessLine(logging.Filter):
         return True
 
 
-class AccessHandler(logging.StreamHandler[TextIO]):
-    """Writes access lines as JSON by itself: a server's every request pays for one, and structlog's way costs 60 µs."""
+class AccessLog:
+    """Stands in for uvicorn's access logger away from a terminal, and writes the lines that structlog would make.
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The record, once `AccessLine` has rewritten it, as the line that structlog would make of it."""
-        fields = vars(record)
-        event = {name: fields[name] for name in ("client", "method", "path", "http_version", "status")}
-        timestamp = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
-        event |= {"event": record.msg, "level": record.levelname.lower(), "timestamp": timestamp}
-        return _encode_access(event).decode()
+    Every request pays for one, and the standard library's way to it costs 60 µs.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def info(self, _: str, client: str, method: str, target: str, version: str, status: int) -> None:
+        """Write uvicorn's record, without the query string."""
+        line = {
+            "client": client,
+            "method": method,
+            "path": target.partition("?")[0],
+            "http_version": version,
+            "status": status,
+            "event": "request",
+            "level": "info",
+            "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        }
+        self._stream.write(f"{_encode_access(line).decode()}\n")
+        self._stream.flush()
+
+
+def access_logger(stream: TextIO | None = None) -> AccessLog | logging.Logger:
+    """What uvicorn's connections tell of their requests to."""
+    stream = sys.stderr if stream is None else stream
+    return logging.getLogger("uvicorn.access") if stream.isatty() else AccessLog(stream)
 
 
 def _route_records(level: int, shared: list[Processor], stream: TextIO) -> None:
@@ -86,10 +105,7 @@ def _route_records(level: int, shared: list[Processor], stream: TextIO) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    access = logging.getLogger("uvicorn.access")
-    access.filters = [AccessLine()]
-    access.propagate = stream.isatty()
-    access.handlers = [] if access.propagate else [AccessHandler(stream)]
+    logging.getLogger("uvicorn.access").filters = [AccessLine()]
     # What uvicorn and Alembic tell is told by `serve` in its own words, what the SDK of Stripe tells by the billing.
     for told_elsewhere in ("uvicorn.error", "alembic", "stripe"):
         logging.getLogger(told_elsewhere).setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))

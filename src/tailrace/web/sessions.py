@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tailrace.errors import RequestError, StoreError
-from tailrace.ledger import Ledger, Turn
+from tailrace.ledger import Ledger, Page, Scope, Turn
 from tailrace.web.auth import Caller
 from tailrace.web.exchanges import answer_json
 
-_DEFAULT_LIMIT = 50
-_MOST = 500
+_DEFAULT_LIMIT: Final = 50
+_MOST: Final = 500
+
+_log = structlog.get_logger(__name__)
 
 
 class Sessions:
@@ -26,9 +29,11 @@ class Sessions:
     async def list(self, request: Request, caller: Caller) -> Response:
         """`GET /v1/sessions`, the last used first."""
         limit = read_limit(request, default=_DEFAULT_LIMIT, most=_MOST)
-        page = await self._ledger.sessions(caller.scope, limit=limit, cursor=request.query_params.get("cursor"))
-        shown = [session for session in page.items if caller.session_id in (None, session.id)]
-        data = [msgspec.to_builtins(session) for session in shown]
+        if caller.session_id is None:
+            page = await self._ledger.sessions(caller.scope, limit=limit, cursor=request.query_params.get("cursor"))
+        else:
+            page = await self._find(caller.scope, caller.session_id)
+        data = [msgspec.to_builtins(session) for session in page.items]
         return answer_json({"data": data, "next_cursor": page.next_cursor}, request)
 
     async def read(self, request: Request, caller: Caller) -> Response:
@@ -46,6 +51,16 @@ class Sessions:
             raise _not_found(session_id)
         return Response(status_code=204)
 
+    async def _find(self, scope: Scope, session_id: str) -> Page:
+        """The one conversation of a caller that is bound to it."""
+        cursor: str | None = None
+        while True:
+            page = await self._ledger.sessions(scope, limit=_MOST, cursor=cursor)
+            found = tuple(session for session in page.items if session.id == session_id)
+            if found or page.next_cursor is None:
+                return Page(items=found, next_cursor=None)
+            cursor = page.next_cursor
+
 
 def read_limit(request: Request, *, default: int, most: int) -> int:
     """`?limit=`. Raises RequestError 422 where it is no number from 1 to `most`."""
@@ -56,8 +71,9 @@ def read_limit(request: Request, *, default: int, most: int) -> int:
 
 
 def unavailable(error: StoreError) -> RequestError:
-    """The ledger does not answer."""
-    return RequestError(503, "ledger_unavailable", str(error), headers={"retry-after": "1"})
+    """The ledger does not answer. What the database said is for the log, not for a stranger."""
+    _log.warning("database_does_not_answer", error=str(error))
+    return RequestError(503, "store_unavailable", "the database does not answer", headers={"retry-after": "1"})
 
 
 def _session_id(request: Request, caller: Caller) -> str:

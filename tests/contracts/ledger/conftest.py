@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-from tailrace.ledger import Ledger
 from tests.ledger.installation import Installation, PostgresInstallation, SqliteInstallation
 from tests.postgres import postgres as postgres
+
+from tailrace.ledger import Ledger
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

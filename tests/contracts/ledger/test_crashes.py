@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tailrace.ledger import Bill, Budget, Count, Ledger, Opened, Price, Scope
 from tests.ledger.installation import Installation
 from tests.ledger.process import LedgerProcess, opened_process
 from tests.ledger.specimens import SCOPE, opening, row, settlement, turn
+
+from tailrace.ledger import Bill, Budget, Count, Ledger, Opened, Price, Scope
 
 PRICE = Price(input=3, cached_input=1, output=7)
 DEADLINE_S = 20.0

@@ -6,11 +6,11 @@ import asyncio
 import time
 
 import pytest
+from tests.ledger.installation import Installation
+from tests.ledger.specimens import SCOPE, begun, opening, row, settlement
 
 from tailrace.errors import RequestError
 from tailrace.ledger import Bill, Budget, Count, Joined, Ledger, Opened, Price, Scope
-from tests.ledger.installation import Installation
-from tests.ledger.specimens import SCOPE, begun, opening, row, settlement
 
 PRICE = Price(input=2, cached_input=1, output=10)
 

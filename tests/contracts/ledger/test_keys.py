@@ -6,11 +6,11 @@ import asyncio
 
 import msgspec
 import pytest
+from tests.ledger.installation import Installation
+from tests.ledger.specimens import key
 
 from tailrace.errors import RequestError
 from tailrace.ledger import Budget, Key, Ledger
-from tests.ledger.installation import Installation
-from tests.ledger.specimens import key
 
 FULL = Key(
     id="full",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import cast
 
-from tailrace.ledger import Bill, Ledger, Parcel
 from tests.ledger.installation import Installation
 from tests.ledger.specimens import begun, settlement
+
+from tailrace.ledger import Bill, Ledger, Parcel
+from tailrace.ledger.sql import SqlLedger
 
 
 async def bill(ledger: Ledger, customer: str = "cus_1", meter: str = "m", **given: float) -> str:
@@ -95,3 +98,14 @@ async def test_another_s_lease_is_not_ended(installation: Installation) -> None:
     assert await due(first) == [held]
     await second.parcel_failed(held, retry_at=0, error="not mine", doubtful=False)
     assert await due(second) == []
+
+
+async def test_a_lease_without_a_word_is_doubt(ledger: Ledger) -> None:
+    """A bill whose holder said nothing until its lease ran out may have been sent: it is in doubt since the lease."""
+    silent = await bill(ledger)
+    began = time.time()
+    assert await due(ledger) == [silent]
+    cast("SqlLedger", ledger)._clock = lambda: began + 90
+    (again,) = await ledger.due_parcels(limit=5)
+    assert again.doubted_since is not None
+    assert 0 <= again.doubted_since - began < 5

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from tailrace.errors import RequestError
-from tailrace.ledger import Budget, Joined, Ledger, Opened, Opening, Scope
 from tests.ledger.installation import Installation
 from tests.ledger.process import opened_process
 from tests.ledger.specimens import begun, opening, settlement, turn
+
+from tailrace.errors import RequestError
+from tailrace.ledger import Budget, Joined, Ledger, Opened, Opening, Scope
 
 
 async def outcome(ledger: Ledger, asked: Opening) -> str:

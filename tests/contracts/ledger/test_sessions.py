@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from tests.ledger.specimens import SCOPE, begun, opening, settlement, turn
 
 from tailrace.errors import RequestError
 from tailrace.ledger import Ledger, Opened, Scope
 from tailrace.requests import Image, Text
-from tests.ledger.specimens import SCOPE, begun, opening, settlement, turn
 
 
 async def test_a_conversation_is_kept_in_order(ledger: Ledger) -> None:

@@ -6,11 +6,11 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from tests.ledger.specimens import begun, settlement
 
 from tailrace.errors import RequestError
 from tailrace.ledger import Ledger, Scope
 from tailrace.ledger.cursors import write_cursor
-from tests.ledger.specimens import begun, settlement
 
 ANN = Scope(key_id="k1", user="ann")
 BOB = Scope(key_id="k1", user="bob")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
@@ -55,6 +56,7 @@ def parse_address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether the name or address means this machine."""
     if host == "localhost" or host.endswith(".localhost"):
@@ -73,6 +75,7 @@ def is_loopback_origin(origin: str) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=256)
 def host_name(host: str) -> str:
     """The name in a Host header, without its port and brackets."""
     try:

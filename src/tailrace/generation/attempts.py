@@ -1,0 +1,18 @@
+"""One upstream to be asked, and what that costs."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tailrace.prices import Tariff
+from tailrace.providers import Provider
+from tailrace.requests import ChatRequest
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One upstream to be asked, with the request in its own model's name; `name` is the public one."""
+
+    provider: Provider
+    request: ChatRequest
+    name: str = ""
+    tariff: Tariff = Tariff()

@@ -1,0 +1,5 @@
+"""Anthropic's Messages."""
+
+from tailrace.providers.anthropic.provider import AnthropicProvider
+
+__all__ = ["AnthropicProvider"]

@@ -1,0 +1,5 @@
+"""Ollama's chat."""
+
+from tailrace.providers.ollama.provider import OllamaProvider
+
+__all__ = ["OllamaProvider"]

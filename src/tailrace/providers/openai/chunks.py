@@ -1,0 +1,207 @@
+"""Reads the chunks of an OpenAI-compatible chat completion.
+
+The format: https://platform.openai.com/docs/api-reference/chat-streaming. What other servers make of it is noted where
+it is dealt with. A whole `chat.completion` is read as one big chunk whose `message` is its delta.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from tailrace.errors import UpstreamError, WireError
+from tailrace.events import (
+    Event,
+    FinishReason,
+    Opaque,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    UsageReported,
+)
+from tailrace.providers.answers import AnswerReader
+from tailrace.providers.base import Finish
+from tailrace.providers.framing import EventFraming, Framing
+from tailrace.providers.openai.payloads import CHUNKS, GLANCES, Choice, Chunk, Delta, ToolCallPiece, Usage
+from tailrace.providers.openai.tool_calls import ToolCalls
+from tailrace.providers.payloads import UNTIDY, write_json
+from tailrace.providers.refusals import break_off, message_of
+
+_DONE: Final = b"[DONE]"
+
+_REASONS: Final[dict[str, FinishReason]] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    # Mistral's, for an answer that met the end of the context: https://docs.mistral.ai/api/ (2026-11).
+    "model_length": "length",
+}
+
+# Finish reasons that say the answer is broken: OpenRouter's and Mistral's "error", DeepSeek's
+# "insufficient_system_resource", and "abort", which vLLM even follows with `[DONE]`
+# (https://github.com/vllm-project/vllm/issues/57082, 2026-11).
+_BROKEN: Final = frozenset({"error", "abort", "insufficient_system_resource"})
+
+_FAR_FUTURE: Final = 1e11
+
+_glance: Final = GLANCES.decode
+
+
+class OpenAIReader(AnswerReader):
+    """Turns a chat completion's bytes into events.
+
+    The answer is whole at `[DONE]`, or where the body ends after every choice that began has its finish reason.
+    `[DONE]` without one is still the format's own terminal, so it is no cut: the reason is "stop", with no native word.
+    `nonce` makes the ids of tool calls that come without one unique to this answer.
+    """
+
+    def __init__(self, *, model: str, now: float, nonce: str = "", framing: Framing | None = None) -> None:
+        super().__init__(framing or EventFraming(), model=model, now=now)
+        self._nonce = nonce
+        self._ended = False
+        # By the choice's index: those that began and have no finish reason yet, the reasons, the tool calls.
+        self._open: set[int] = set()
+        self._reasons: dict[int, str] = {}
+        self._calls: dict[int, ToolCalls] = {}
+
+    def _read(self, data: bytes, events: list[Event]) -> None:
+        running = self._open
+        for payload in self._split(data):
+            try:
+                choices = _glance(payload).choices
+            except UNTIDY:
+                choices = []
+            if len(choices) == 1 and (choice := choices[0]).index in running and choice.delta.content:
+                events.append(TextDelta(text=choice.delta.content, choice=choice.index))
+                continue
+            self._take(payload, events)
+            if self.done:
+                return
+
+    def _take(self, payload: bytes, events: list[Event]) -> None:
+        if payload.strip() == _DONE:
+            self._end()
+            return
+        self._take_chunk(CHUNKS.read(payload), events)
+
+    def _end(self) -> None:
+        if not self._begun:
+            raise UpstreamError("upstream_invalid", "the stream ended with neither content nor a finish reason")
+        for calls in self._calls.values():
+            calls.check()
+        self._ended = self.done = True
+
+    def _take_chunk(self, chunk: Chunk, events: list[Event]) -> None:
+        if (failure := _failure_in(chunk)) is not None:
+            raise failure
+        if not self._begun:
+            self._learn(chunk)
+        for choice in chunk.choices or ():
+            self._take_choice(choice, events)
+        if chunk.usage is not None:
+            self._report(_usage_of(chunk.usage), events)
+
+    def _learn(self, chunk: Chunk) -> None:
+        if isinstance(chunk.model, str) and chunk.model:
+            self._model = chunk.model
+        # Azure opens with a chunk whose time is 0 and whose model is empty.
+        if isinstance(chunk.created, int | float) and 0 < chunk.created < _FAR_FUTURE:
+            self._created_at = float(chunk.created)
+
+    def _take_choice(self, choice: Choice, events: list[Event]) -> None:
+        content = list(self._content_of(choice))
+        if content or choice.finish_reason:
+            self._begin(events)
+        if content:
+            self._open.add(choice.index)
+            events += content
+        if choice.finish_reason:
+            self._take_reason(choice.index, choice.finish_reason)
+
+    def _content_of(self, choice: Choice) -> Iterator[Event]:
+        delta = choice.delta or choice.message
+        if delta is not None:
+            reasoning = delta.reasoning_content or delta.reasoning
+            if reasoning and isinstance(reasoning, str):
+                yield ReasoningDelta(text=reasoning, choice=choice.index)
+            yield from _text_events(delta.content, choice.index)
+            if delta.refusal:
+                yield RefusalDelta(text=delta.refusal, choice=choice.index)
+            yield from self._tool_events(delta, choice.index)
+            yield from _opaque_events({"annotations": delta.annotations, "audio": delta.audio}, choice.index)
+        yield from _opaque_events({"logprobs": choice.logprobs}, choice.index)
+
+    def _tool_events(self, delta: Delta, choice: int) -> list[Event]:
+        events: list[Event] = []
+        pieces = delta.tool_calls or []
+        if delta.function_call is not None:
+            pieces = [*pieces, ToolCallPiece(index=0, function=delta.function_call)]
+        for piece in pieces:
+            if choice not in self._calls:
+                self._calls[choice] = ToolCalls(choice=choice, nonce=self._nonce)
+            self._calls[choice].take(piece, events)
+        return events
+
+    def _take_reason(self, choice: int, word: str) -> None:
+        if word in _BROKEN:
+            raise UpstreamError("upstream_error", f"the answer broke off: {word}")
+        if choice in self._calls:
+            self._calls[choice].check()
+        self._reasons[choice] = word
+        self._open.discard(choice)
+
+    def _conclude(self) -> Finish | None:
+        if not self._ended and (not self._reasons or self._open):
+            return None
+        word = self._reasons[min(self._reasons)] if self._reasons else None
+        return Finish(reason=_REASONS.get(word or "", "stop"), native=word)
+
+
+def _text_events(content: Any, choice: int) -> Iterator[Event]:
+    """The events of `content`: text, or Mistral's list of parts with thinking among them."""
+    if isinstance(content, str):
+        if content:
+            yield TextDelta(text=content, choice=choice)
+    elif isinstance(content, list):
+        for part in content:
+            match part:
+                case {"type": "text", "text": str(text)}:
+                    yield TextDelta(text=text, choice=choice)
+                case {"type": "thinking", "thinking": [*thoughts]}:
+                    text = "".join(
+                        t["text"] for t in thoughts if isinstance(t, dict) and isinstance(t.get("text"), str)
+                    )
+                    yield ReasoningDelta(text=text, choice=choice)
+                case _:
+                    yield from _opaque_events({"content": part}, choice)
+    elif content is not None:
+        raise WireError(f"content of an unknown shape: {type(content).__name__}")
+
+
+def _opaque_events(values: dict[str, Any], choice: int) -> Iterator[Event]:
+    for kind, value in values.items():
+        if value:
+            yield Opaque(kind=kind, json=write_json(value), choice=choice)
+
+
+def _usage_of(usage: Usage) -> UsageReported:
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    return UsageReported(
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        reasoning_tokens=completion.reasoning_tokens if completion else None,
+        cached_input_tokens=prompt.cached_tokens if prompt else None,
+    )
+
+
+def _failure_in(chunk: Chunk) -> UpstreamError | None:
+    """The error that a chunk stands for: `{"error": ...}`, or a chunk that has words instead of choices."""
+    told = chunk.error or (chunk.message if chunk.choices is None else None)
+    if not told:
+        return None
+    message = message_of(told) or "an error without a message"
+    # OpenRouter, vLLM and llama.cpp put an HTTP status there, OpenAI a word.
+    code = told.get("code") if isinstance(told, dict) else None
+    return break_off(message, status=code if isinstance(code, int) and 400 <= code < 600 else None)

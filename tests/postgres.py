@@ -39,6 +39,7 @@ class PostgresServer:
         self._log = folder / "log"
         self._user = _unprivileged()
         self._process: subprocess.Popen[bytes] | None = None
+        self._made: set[str] = set()
         if self._user is not None:
             shutil.chown(folder, self._user)
         self._run("initdb", "-D", self._data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
@@ -76,6 +77,15 @@ class PostgresServer:
     def running(self) -> bool:
         """Whether it runs."""
         return self._process is not None
+
+    def has(self, database: str) -> bool:
+        """Whether a database was made here."""
+        return database in self._made
+
+    async def create(self, database: str, *, template: str = "template1") -> None:
+        """Make a database."""
+        await self.execute("postgres", f"CREATE DATABASE {database} TEMPLATE {template}")
+        self._made.add(database)
 
     async def execute(self, database: str, sql: str) -> None:
         """Run a statement in a database."""

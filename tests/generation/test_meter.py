@@ -176,7 +176,7 @@ async def test_everything_generated_is_billed() -> None:
         ([usage(9), usage(None, 77)], (9, 77), "reported"),
         ([usage(9, 1), usage(None, 50), usage(None, 77)], (9, 77), "reported"),
         ([usage(9, 77), usage()], (9, 77), "reported"),
-        ([usage(9, 77), usage(0, 0)], (0, 0), "reported"),
+        ([usage(9, 77), usage(0, 0)], (ASKED_TOKENS, 1), "counted"),
     ],
 )
 async def test_partial_reports(reports: list[Event], figures: tuple[int, int], source: UsageSource) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from tests.ledger.crashing import Crashing
 from tests.ledger.installation import PostgresInstallation
-from tests.postgres import PostgresServer
-from tests.postgres import postgres as postgres
+from tests.postgres import PostgresServer, postgres
+
+__all__ = ["postgres"]
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,12 @@ from tailrace.ledger.sqlite import SqliteDatabase
 class CrashingProcess:
     """A ledger with its parts, so that the parts can fail one by one."""
 
-    def __init__(self, folder: Path, *, alone: bool) -> None:
+    def __init__(self, folder: Path, *, alone: bool, clock: Callable[[], float]) -> None:
         path = folder / "tailrace.db"
         self.database = SqliteDatabase(path, shared=not alone, busy_s=0.05)
         self.owners = FileOwners(path, shared=not alone)
         self.spool = Spool(folder / "spool", secrets.token_hex(8))
-        self.ledger = SqlLedger(self.database, owners=self.owners, spool=self.spool)
+        self.ledger = SqlLedger(self.database, owners=self.owners, spool=self.spool, clock=clock)
 
     def execute(self, sql: str) -> list[Any]:
         """Run a statement on the connection that writes, past the ledger."""
@@ -47,9 +49,9 @@ class Crashing:
         self.path = self.folder / "tailrace.db"
         self._living: list[CrashingProcess] = []
 
-    async def start(self, *, alone: bool = False) -> CrashingProcess:
+    async def start(self, *, alone: bool = False, clock: Callable[[], float] = time.time) -> CrashingProcess:
         """Start a process."""
-        process = CrashingProcess(self.folder, alone=alone)
+        process = CrashingProcess(self.folder, alone=alone, clock=clock)
         await process.ledger.open()
         self._living.append(process)
         return process

@@ -5,11 +5,14 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Final
 
 from tests.postgres import PostgresServer
 
 from tailrace.ledger import Ledger, create_ledger, upgrade_database
 from tailrace.settings import SecretUrl, Settings
+
+_TEMPLATE: Final = "template_tailrace"
 
 
 class Installation(ABC):
@@ -62,8 +65,15 @@ class PostgresInstallation(Installation):
         super().__init__()
         self.server = server
         self.name = f"test_{secrets.token_hex(4)}"
-        self.settings = Settings(data_dir=folder / "data", database_url=SecretUrl(server.url(self.name)))
+        self._folder = folder
+        self.settings = self._settings(self.name)
 
     async def prepare(self) -> None:
-        await self.server.execute("postgres", f"CREATE DATABASE {self.name}")
-        await upgrade_database(self.settings)
+        """Copy a database that was migrated once."""
+        if not self.server.has(_TEMPLATE):
+            await self.server.create(_TEMPLATE)
+            await upgrade_database(self._settings(_TEMPLATE))
+        await self.server.create(self.name, template=_TEMPLATE)
+
+    def _settings(self, database: str) -> Settings:
+        return Settings(data_dir=self._folder / "data", database_url=SecretUrl(self.server.url(database)))

@@ -18,7 +18,7 @@ _numbers = itertools.count(1)
 
 def opening(**given: Any) -> Opening:
     """A generation to be opened, with an id of its own."""
-    values = {
+    values: dict[str, Any] = {
         "id": f"gen_{next(_numbers)}",
         "created_at": time.time(),
         "scope": SCOPE,
@@ -31,7 +31,7 @@ def opening(**given: Any) -> Opening:
 
 def settlement(generation_id: str, **given: Any) -> Settlement:
     """The end of a generation that finished."""
-    values = {
+    values: dict[str, Any] = {
         "id": generation_id,
         "status": "finished",
         "reason": "stop",
@@ -47,7 +47,7 @@ def settlement(generation_id: str, **given: Any) -> Settlement:
 
 def turn(text: str, **given: Any) -> Turn:
     """A message of plain text."""
-    values = {
+    values: dict[str, Any] = {
         "id": f"msg_{next(_numbers)}",
         "role": "user",
         "content": msgspec.json.encode([Text(text=text)]),
@@ -58,7 +58,8 @@ def turn(text: str, **given: Any) -> Turn:
 
 def key(key_id: str = "k1", **given: Any) -> Key:
     """An API key."""
-    return Key(**({"id": key_id, "name": "a name", "created_at": time.time()} | given))
+    values: dict[str, Any] = {"id": key_id, "name": "a name", "created_at": time.time()}
+    return Key(**(values | given))
 
 
 async def begun(ledger: Ledger, **given: Any) -> str:

@@ -71,7 +71,9 @@ async def test_the_command_line_opens_beside_a_server(alone: Settings) -> None:
         await beside.sweep()
     await beside.close()
     assert await serving.find_key("k9") is not None
-    assert [row.id for row in (await serving.rows(opening().scope, limit=5)).items if row.status == "running"] == [opened]
+    assert [row.id for row in (await serving.rows(opening().scope, limit=5)).items if row.status == "running"] == [
+        opened
+    ]
     await serving.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,11 +30,9 @@ async def until(condition: Callable[[], Any]) -> None:
     """Wait until an awaited condition holds; StoreErrors on the way do not count."""
     deadline = time.monotonic() + DEADLINE_S
     while True:
-        try:
+        with contextlib.suppress(StoreError):
             if await condition():
                 return
-        except StoreError:
-            pass
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
 
@@ -41,24 +40,24 @@ async def until(condition: Callable[[], Any]) -> None:
 async def keep_sweeping(ledger: Ledger) -> None:
     """Sweep without end, through every fault."""
     while True:
-        try:
+        with contextlib.suppress(StoreError):
             await ledger.sweep()
-        except StoreError:
-            pass
         await asyncio.sleep(0.1)
 
 
 async def test_a_restart_in_mid_use_loses_nothing(on_postgres: PostgresInstallation) -> None:
-    """PostgreSQL stops while streams run in two processes and starts again: what ended meanwhile waits and is written
+    """PostgreSQL stops while streams run in two processes, and starts again.
 
-    once, what runs on is not taken for dead although every lock was free, and both go on.
+    What ended meanwhile waits and is written once; what runs on is not taken for dead, although every lock was free.
     """
     ledgers = [await on_postgres.open() for _ in range(2)]
     sweeping = [asyncio.create_task(keep_sweeping(ledger)) for ledger in ledgers]
     ended = [await begun(ledgers[place % 2]) for place in range(40)]
     running = [await begun(ledger) for ledger in ledgers]
     await asyncio.to_thread(on_postgres.server.stop)
-    settled = await asyncio.gather(*(ledgers[place % 2].settle(settlement(id_, cost=3)) for place, id_ in enumerate(ended)))
+    settled = await asyncio.gather(
+        *(ledgers[place % 2].settle(settlement(id_, cost=3)) for place, id_ in enumerate(ended))
+    )
     assert settled == [True] * 40
     for call in (ledgers[0].begin(opening()), ledgers[1].rows(Scope(), limit=5), ledgers[0].key_version()):
         with pytest.raises(StoreError):
@@ -186,7 +185,9 @@ async def test_a_database_that_can_t_be_used_is_refused_at_start(on_postgres: Po
     assert "tailrace db upgrade" in await refusal(on_postgres.settings)
 
 
-@pytest.mark.parametrize("query", ["?sslmode=disable", "?sslmode=prefer&connect_timeout=5", "?channel_binding=prefer&keepalives=1"])
+@pytest.mark.parametrize(
+    "query", ["?sslmode=disable", "?sslmode=prefer&connect_timeout=5", "?channel_binding=prefer&keepalives=1"]
+)
 async def test_urls_are_read_as_libpq_does(on_postgres: PostgresInstallation, query: str) -> None:
     """Both schemes and libpq's parameters open the database."""
     url = on_postgres.server.url(on_postgres.name).replace("postgresql://", "postgres://") + query

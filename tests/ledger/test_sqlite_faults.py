@@ -1,4 +1,4 @@
-"""What may befall a SQLite file: it is busy, full, read-only, deleted, replaced. No settlement is lost, none is double."""
+"""What may befall a SQLite file: it is busy, full, read-only, deleted, replaced. Each settlement is kept, once."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ async def test_settlements_wait_while_nothing_can_be_written(crashing: Crashing,
     for id_ in opened:
         await settled(ledger, id_)
     assert await ledger.spent("k1", TOTAL) == 40 * 3
-    assert {found.output_tokens for found in (await ledger.rows(Scope(), limit=999)).items if found.id in opened} == {20}
+    assert {found.output_tokens for found in (await ledger.rows(Scope(), limit=999)).items if found.id in opened} == {
+        20
+    }
     await ledger.begin(large)
 
 

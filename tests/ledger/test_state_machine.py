@@ -173,4 +173,4 @@ class Generations(RuleBasedStateMachine):
 
 def test_every_generation_is_settled_exactly_once() -> None:
     """Over begin, settle, cancel, crash, start, sweep and a failing disk there are never two settlements, or none."""
-    run_state_machine_as_test(Generations, settings=settings(max_examples=40, stateful_step_count=25))
+    run_state_machine_as_test(Generations, settings=settings(max_examples=100, stateful_step_count=25))

@@ -91,6 +91,23 @@ async def test_the_first_key_ends_open_mode_and_its_end_its_streams(installation
     assert (row["key_id"], row["status"], row["reason"]) == (made["id"], "failed", "key_revoked")
 
 
+async def test_a_key_revoked_while_its_body_comes_generates_nothing(installation: Installation) -> None:
+    """It was let in with its headers, and is stopped before its first token all the same."""
+    admin = (await installation.ask("POST", "/v1/keys", {"name": "a", "admin": True})).json()
+    made = (await installation.ask("POST", "/v1/keys", {"name": "b"}, key=admin["key"])).json()
+    body = json.dumps(SLOW).encode()
+    async with Reader(installation.server.url) as reader:
+        headers = {"x-api-key": made["key"], "content-length": str(len(body))}
+        await reader.ask("POST", "/v1/chat/stream", body[:9], headers=headers)
+        # Once another request of this key has been answered, the one before it has been let in.
+        await installation.ask("GET", "/v1/streams", key=made["key"])
+        await installation.ask("DELETE", f"/v1/keys/{made['id']}", key=admin["key"])
+        reader.send(body[9:])
+        answer = await reader.whole()
+    assert b"key_revoked" in answer.body
+    assert answer.text == ""
+
+
 async def test_keys_are_managed_over_http_too(installation: Installation) -> None:
     """The local admin of open mode makes the first key; from then on that key is needed, and works at once."""
     made = (await installation.ask("POST", "/v1/keys", {"name": "first", "admin": True})).json()

@@ -111,7 +111,10 @@ class ChatBody(StrictModel):
     system_prompt: str | None = Field(default=None, description="The same as `system`.")
     session_id: str | None = Field(default=None, min_length=1, max_length=200)
     after: str | None = Field(
-        default=None, min_length=1, description="The message of the session to go on from; what follows it is dropped."
+        default=None,
+        min_length=1,
+        description="The message of the session to go on from; what follows it is dropped. Without a new message it "
+        "is answered anew.",
     )
     stream: bool | None = Field(default=None, description="On `POST /v1/chat`: stream the answer.")
     max_tokens: int | None = Field(default=None, ge=1)
@@ -132,8 +135,10 @@ class ChatBody(StrictModel):
 
     @model_validator(mode="after")
     def _agree(self) -> ChatBody:
-        if (self.message is None) == (self.messages is None):
-            raise ValueError("send either message or messages" + (", not both" if self.message is not None else ""))
+        if self.message is not None and self.messages is not None:
+            raise ValueError("send either message or messages, not both")
+        if self.message is None and self.messages is None and self.after is None:
+            raise ValueError("send either message or messages")
         if self.system is not None and self.system_prompt is not None:
             raise ValueError("system and system_prompt are the same field: send one of them")
         if self.after is not None and self.session_id is None:

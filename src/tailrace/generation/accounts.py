@@ -125,7 +125,7 @@ class Account:
                 input_tokens=usage.input_tokens,
                 output_tokens=usage.output_tokens,
             ),
-            frees_idempotency_key=isinstance(terminal, Failed) and answered.ttft_ms is None,
+            frees_idempotency_key=isinstance(terminal, Failed) and answered.ttft_ms is None and not usage.output_tokens,
             provider=answered.provider,
             model=answered.model,
         )

@@ -23,16 +23,25 @@ _log = structlog.get_logger(__name__)
 class Bookkeeper:
     """Two tasks beside the generations. `start` it once the ledger is open, `stop` it before the ledger closes."""
 
-    def __init__(self, ledger: Ledger, generations: Generations) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        generations: Generations,
+        *,
+        checkpoint_s: float = CHECKPOINT_S,
+        sweep_s: float = SWEEP_S,
+    ) -> None:
         self._ledger = ledger
         self._generations = generations
+        self._checkpoint_s = checkpoint_s
+        self._sweep_s = sweep_s
         self._tasks: list[asyncio.Task[None]] = []
         self._answers = True
 
     def start(self) -> None:
         """Begin to keep the books."""
         # Apart, for a sweep waits for the database and may not hold a checkpoint up
-        for interval, work in ((CHECKPOINT_S, self._keep_up), (SWEEP_S, self._sweep)):
+        for interval, work in ((self._checkpoint_s, self._keep_up), (self._sweep_s, self._sweep)):
             self._tasks.append(asyncio.create_task(self._repeat(interval, work), name=f"bookkeeping:{work.__name__}"))
 
     async def stop(self) -> None:

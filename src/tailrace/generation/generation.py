@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Sequence
 from typing import Final
 
+import msgspec
 import structlog
 
 from tailrace.errors import RequestError, StreamError
@@ -26,6 +27,7 @@ from tailrace.providers import Finish
 from tailrace.settings import OnDisconnect, StreamSettings
 from tailrace.streamlog import RingLog
 
+_TOO_MANY: Final = 429
 _BACKOFF_S: Final = 0.25
 
 _log = structlog.get_logger(__name__)
@@ -65,6 +67,7 @@ class Generation:
         self._first_content: float | None = None
         self._abandoned_at: float | None = None
         self._stopped: StreamError | None = None
+        self._asked = False
         self._asking = False
         log.on_abandoned = self._abandon
         self.task = loop.create_task(self._run(), name=log.id)
@@ -136,7 +139,7 @@ class Generation:
         """A task that is cancelled before its first step never runs at all, so `stop` cancels only in here."""
         if self._stopped is not None:
             raise self._stopped
-        self._asking = True
+        self._asked = self._asking = True
         try:
             return await self._ask()
         finally:
@@ -151,10 +154,15 @@ class Generation:
             try:
                 return await self._ask_one(attempt)
             except StreamError as error:
-                if self._first_content is not None:
+                if self._has_content:
                     raise
                 _log.warning("falling_back", generation=self.id, model=attempt.request.model, code=error.code)
         return await self._ask_one(self._attempts[-1])
+
+    @property
+    def _has_content(self) -> bool:
+        """Whether there was content, though it may have been too much for the log: from then on no other is asked."""
+        return self._first_content is not None or self._meter.deltas > 0
 
     async def _ask_one(self, attempt: Attempt) -> Finish:
         self._attempt = attempt
@@ -164,7 +172,8 @@ class Generation:
             try:
                 return await attempt.provider.run(attempt.request, self)
             except StreamError as error:
-                if self._first_content is not None or not error.retryable:
+                # A 429 is the client's to wait out: it was told for how long, and may have other things to do
+                if self._has_content or not error.retryable or error.status == _TOO_MANY:
                     raise
             await asyncio.sleep(_BACKOFF_S * 2**trial * random.uniform(0.5, 1.5))
         self._started = None
@@ -196,7 +205,7 @@ class Generation:
         self, account: Account, end: list[Event], terminal: Finished | Failed, usage: UsageReported
     ) -> None:
         await self._guard(account.return_lease(usage))
-        first = account.settles_first(began=self._first_content is not None)
+        first = account.settles_first(began=self._has_content)
         if not first:
             self.log.append(end)
         # Viewers behind other people's middleware take what is there in the event loop's next turn
@@ -230,7 +239,8 @@ class Generation:
     def _delivered_tokens(self, output_tokens: int) -> int:
         """How many of the tokens a reader was handed: in proportion, for an upstream's pieces need not be tokens."""
         delivered = self.log.delivered
-        if delivered >= self.log.tail or not self._meter.deltas:
+        everything = delivered >= self.log.tail and not self._meter.refused
+        if everything or not self._meter.deltas:
             return output_tokens if delivered else 0
         return round(output_tokens * count_deltas(self.log.read(0, delivered)) / self._meter.deltas)
 
@@ -256,8 +266,17 @@ class Generation:
         return self.account.input_tokens
 
     async def _usage(self, *, whole: bool) -> UsageReported:
-        if not whole and self._started is None and self._first_content is None:
+        if not (whole or self._has_content or self._meter.heard):
+            return await self._usage_of_silence()
+        return await self._metered(whole=whole)
+
+    async def _usage_of_silence(self) -> UsageReported:
+        """A refusal costs nothing. Who stopped an upstream that was thinking does not learn what it charges."""
+        if not (self._asked and self.stopped):
             return UsageReported(input_tokens=0, output_tokens=0, source="counted")
+        return msgspec.structs.replace(await self._metered(whole=False), source="estimated")
+
+    async def _metered(self, *, whole: bool) -> UsageReported:
         events = self.log.read(0, self.log.tail)
         try:
             return await self._meter.settle(events, whole=whole)

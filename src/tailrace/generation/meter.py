@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from tailrace import tokens
 from tailrace.errors import StreamError
 from tailrace.events import (
@@ -35,7 +37,7 @@ class Meter:
     tokenizer's.
     """
 
-    __slots__ = ("_max_bytes", "_max_deltas", "_reported", "_request", "bytes", "deltas")
+    __slots__ = ("_max_bytes", "_max_deltas", "_reported", "_request", "bytes", "deltas", "refused")
 
     def __init__(self, request: ChatRequest, *, max_bytes: int, max_deltas: float = math.inf) -> None:
         self._request = request
@@ -44,11 +46,14 @@ class Meter:
         self._reported: UsageReported | None = None
         self.deltas = 0
         self.bytes = 0
+        self.refused: list[Event] = []
+        """What the read brought that was too much."""
 
     def fold(self, events: list[Event]) -> list[Event]:
         """Count the events and give back those that belong in the log: usage stays here until the end.
 
-        Raises StreamError: "too_long" once the answer's bytes pass the cap, "budget_exceeded" once its tokens do.
+        Raises StreamError: "too_long" once the answer's bytes pass the cap, "budget_exceeded" once its tokens do. What
+        the last read brought is not for the log then, but it was generated, and `settle` counts it.
         """
         kept = events
         for event in events:
@@ -63,6 +68,7 @@ class Meter:
                 self.deltas += 1
                 self.bytes += _size(piece)
         if self.bytes > self._max_bytes or self.deltas > self._max_deltas:
+            self.refused = kept
             raise self._excess()
         return kept
 
@@ -70,6 +76,11 @@ class Meter:
         if self.bytes > self._max_bytes:
             return StreamError("too_long", f"the answer is longer than the {self._max_bytes} bytes allowed")
         return StreamError("budget_exceeded", "the key's budget ran out")
+
+    @property
+    def heard(self) -> bool:
+        """Whether the upstream has said anything that counts."""
+        return self.deltas > 0 or self._reported is not None
 
     @property
     def input_tokens(self) -> int | None:
@@ -83,14 +94,23 @@ class Meter:
         is not whole the upstream's last word may be old (Anthropic opens with one output token): the count holds
         where it is higher.
         """
-        said = self._reported or UsageReported()
+        said = self._believable()
         if whole and said.input_tokens is not None and said.output_tokens is not None:
             return said
-        generated = "".join(piece for event in answer if (piece := _generated(event)) is not None)
+        generated = "".join(piece for event in (*answer, *self.refused) if (piece := _generated(event)) is not None)
         long = self.bytes + tokens.length(self._request) > _INLINE_BYTES
         if long or not tokens.ready(self._request.model):
             return await asyncio.to_thread(_complete, said, self._request, generated, whole)
         return _complete(said, self._request, generated, whole)
+
+    def _believable(self) -> UsageReported:
+        """What the upstream said, but for a zero where there was something: servers are seen to fill in zeros."""
+        said = self._reported or UsageReported()
+        if said.output_tokens == 0 and self.deltas:
+            said = msgspec.structs.replace(said, output_tokens=None)
+        if said.input_tokens == 0 and self._request.messages:
+            said = msgspec.structs.replace(said, input_tokens=None)
+        return said
 
 
 def count_deltas(events: Iterable[Event]) -> int:

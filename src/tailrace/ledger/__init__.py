@@ -24,7 +24,7 @@ from tailrace.ledger.base import (
     Turn,
 )
 from tailrace.ledger.create import create_ledger, upgrade_database
-from tailrace.ledger.generations import cost_of
+from tailrace.ledger.prices import cost_of
 
 __all__ = [
     "Bill",

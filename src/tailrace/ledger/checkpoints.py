@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from asyncio import Future
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
+import structlog
 
 from tailrace.ledger.base import Count
-from tailrace.ledger.database import Query, Work
+from tailrace.ledger.database import Database, Query, Work
 
 _WRITE: Final = Query("""-- Replace an owner's record.
     INSERT INTO checkpoints (owner, written_at, counts) VALUES (:owner, :written_at, :counts)
@@ -27,6 +29,43 @@ _OWNERS: Final = Query("""-- Who has running rows, or has left a record.
     SELECT owner FROM generations WHERE status = 'running' UNION SELECT owner FROM checkpoints""")
 
 _COUNTS: Final = msgspec.msgpack.Decoder(dict[str, Count])
+
+_log = structlog.get_logger(__name__)
+
+
+class Checkpoints:
+    """Writes what this process's generations have come to: the last word only, and one write at a time."""
+
+    def __init__(self, database: Database, *, owners: Mapping[str, str], clock: Callable[[], float]) -> None:
+        self._database = database
+        self._owners = owners
+        self._clock = clock
+        self._noted: Mapping[str, Count] | None = None
+        self._writing: Future[None] | None = None
+
+    def note(self, counts: Mapping[str, Count]) -> None:
+        """Have these counts written, in the place of those that still wait. Never blocks."""
+        self._noted = counts
+        if self._writing is None:
+            self._write(counts)
+
+    def _write(self, counts: Mapping[str, Count]) -> None:
+        """Each count goes under the name of its row's owner: after a broken connection a process has two."""
+        self._noted = None
+        records: dict[str, dict[str, Count]] = {}
+        for id_, count in counts.items():
+            if (owner := self._owners.get(id_)) is not None:
+                records.setdefault(owner, {})[id_] = count
+        if records:
+            self._writing = self._database.write(write_checkpoints, self._clock(), records)
+            self._writing.add_done_callback(self._written)
+
+    def _written(self, writing: Future[None]) -> None:
+        self._writing = None
+        if (error := writing.exception()) is not None:
+            _log.warning("checkpoint_not_written", error=str(error))
+        if self._noted is not None:
+            self._write(self._noted)
 
 
 class Noted(msgspec.Struct, frozen=True, kw_only=True):

@@ -105,7 +105,7 @@ class Connection:
             connection = self._connected()
             connection.execute(self._begin)
         except (sqlite3.Error, StoreError) as error:
-            return [_store_error(error)] * len(makes)
+            return [_store_error(error) for _ in makes]
         try:
             outcomes = [_attempt(connection, make) for make in makes]
             connection.execute("COMMIT")

@@ -24,13 +24,11 @@ T = TypeVar("T")
 class Query:
     """One statement, readable as SQL, with its purpose in its first line and its parameters as `:name`.
 
-    It is compiled once for each database. `locks`: the rows that it reads stay as they are until the work is done,
-    which takes a word in PostgreSQL; SQLite has one writer at a time.
+    It is compiled once for each database.
     """
 
-    def __init__(self, sql: str, *, locks: bool = False) -> None:
+    def __init__(self, sql: str) -> None:
         self.sql = sql
-        self._locks = locks
 
     @cached_property
     def sqlite(self) -> str:
@@ -40,8 +38,7 @@ class Query:
     @cached_property
     def postgres(self) -> tuple[str, tuple[str, ...]]:
         """As PostgreSQL reads it, and the names of its parameters in order."""
-        sql = f"{self.sql} FOR UPDATE" if self._locks else self.sql
-        compiled = sa.text(sql).compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
+        compiled = sa.text(self.sql).compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
         return str(compiled), tuple(compiled.positiontup or ())
 
 

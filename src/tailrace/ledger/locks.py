@@ -76,14 +76,24 @@ class LockFile:
         """Whether we hold it."""
         return self._descriptor is not None
 
+    def read(self) -> bytes:
+        """All that is in the file that we hold. Raises OSError."""
+        descriptor = self._number()
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return b"".join(iter(lambda: os.read(descriptor, 1 << 20), b""))
+
     def append(self, content: bytes) -> None:
         """Write to the end of the file that we hold, and to the disk. Raises OSError."""
+        descriptor = self._number()
+        os.lseek(descriptor, 0, os.SEEK_END)
+        while content:
+            content = content[os.write(descriptor, content) :]
+        os.fsync(descriptor)
+
+    def _number(self) -> int:
         if self._descriptor is None:
             raise OSError("the file is not held")
-        os.lseek(self._descriptor, 0, os.SEEK_END)
-        while content:
-            content = content[os.write(self._descriptor, content) :]
-        os.fsync(self._descriptor)
+        return self._descriptor
 
     def release(self, *, remove: bool = False) -> None:
         """Hold it no longer."""

@@ -118,18 +118,18 @@ class Spool:
             try:
                 if file.take(create=False):
                     self._adopted.append(file)
-                    found += _read(path)
+                    found += _read(file)
             except OSError as error:
                 _log.error("spool_not_read", path=str(path), error=str(error))
         return found
 
 
-def _read(path: Path) -> list[Spooled]:
+def _read(file: LockFile) -> list[Spooled]:
     """The whole lines of a file; one that was cut off by a crash was never promised."""
     found = []
-    for line in path.read_bytes().split(b"\n"):
+    for line in file.read().split(b"\n"):
         try:
             found += [_LINE.decode(line)] if line else []
         except msgspec.DecodeError as error:
-            _log.error("spool_line_not_read", path=str(path), error=str(error))
+            _log.error("spool_line_not_read", path=str(file.path), error=str(error))
     return found

@@ -8,12 +8,12 @@ import time
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final
 
 import structlog
 
 from tailrace.errors import SettingsError, StoreError
-from tailrace.ledger import checkpoints, generations, keys, outbox, sessions, spend, usage
+from tailrace.ledger import checkpoints, keys, openings, outbox, sessions, settlements, spend, usage
+from tailrace.ledger.backlog import Backlog
 from tailrace.ledger.base import (
     Budget,
     Count,
@@ -34,11 +34,9 @@ from tailrace.ledger.base import (
 from tailrace.ledger.cursors import read_cursor
 from tailrace.ledger.database import Database
 from tailrace.ledger.locks import Owners, new_owner
-from tailrace.ledger.spool import Spool, Spooled
+from tailrace.ledger.spool import Spool
 from tailrace.ledger.texts import check_storable, is_storable
 
-_RETRY_S: Final = 1.0
-_AT_ONCE: Final = 64
 _log = structlog.get_logger(__name__)
 
 
@@ -56,17 +54,14 @@ class SqlLedger(Ledger):
         # For its whole life
         self._database = database
         self._owners = owners
-        self._spool = spool
         self._clock = clock
-        self._secret: bytes | None = None
+        self._lessee = new_owner()
+        self._backlog = Backlog(database, spool)
         # As it goes: the owners of the rows that this process runs, the ids of those that it is about to
         self._running: dict[str, str] = {}
         self._opening: set[str] = set()
-        self._noted: Mapping[str, Count] | None = None
-        self._noting: Future[None] | None = None
-        self._retrying: asyncio.Task[None] | None = None
-        self._lessee = new_owner()
-        self._applying = asyncio.Lock()
+        self._checkpoints = checkpoints.Checkpoints(database, owners=self._running, clock=clock)
+        self._secret: bytes | None = None
 
     # Life
 
@@ -84,14 +79,10 @@ class SqlLedger(Ledger):
             raise
 
     async def close(self) -> None:
-        if self._retrying is not None:
-            self._retrying.cancel()
-            await asyncio.wait((self._retrying,))
+        await self._backlog.close()
         with contextlib.suppress(StoreError):
-            await self._apply_spool()
             for name in self._names() - set(self._running.values()):
                 await self._database.write(checkpoints.drop_checkpoint, name)
-        await self._spool.close()
         await self._database.close()
         if self._owners is not None:
             await self._owners.release()
@@ -111,7 +102,7 @@ class SqlLedger(Ledger):
         owner = await self._serving().current()
         self._opening.add(opening.id)
         try:
-            outcome = await self._database.write(generations.begin, opening, owner, self._clock())
+            outcome = await self._database.write(openings.begin, opening, owner, self._clock())
             if isinstance(outcome, Opened):
                 self._running[opening.id] = owner
             return outcome
@@ -121,29 +112,26 @@ class SqlLedger(Ledger):
     async def find_joined(self, scope: Scope, idempotency_key: str, body_hash: str) -> Joined | None:
         if not is_storable(scope.user, idempotency_key):
             return None
-        return await self._database.look_up(generations.find_elected, scope, idempotency_key, body_hash, self._clock())
+        return await self._database.look_up(openings.find_elected, scope, idempotency_key, body_hash, self._clock())
 
     def checkpoint(self, counts: Mapping[str, Count]) -> None:
-        self._noted = counts
-        if self._noting is None:
-            self._write_checkpoint()
+        self._checkpoints.note(counts)
 
     async def settle(self, settlement: Settlement) -> bool:
         owner = self._running.get(settlement.id)
         if owner is None:
             return False
-        settling = self._database.write(generations.settle, settlement, owner)
+        settling = self._database.write(settlements.settle, settlement, owner)
         settling.add_done_callback(partial(self._settled, settlement, owner))
         try:
             return await asyncio.shield(settling)
         except StoreError:
-            await self._spool.written()
+            await self._backlog.written()
             return True
 
     async def sweep(self) -> list[str]:
         owners = self._serving()
-        await self._spool.adopt()
-        await self._apply_spool()
+        await self._backlog.adopt()
         await owners.renew(set(self._running.values()))
         for owner in await self._database.look_up(checkpoints.list_owners):
             if owner not in owners.names:
@@ -154,7 +142,7 @@ class SqlLedger(Ledger):
         ours = dict(self._running)
         alive: set[str] = set()
         for name in set(ours.values()):
-            alive.update(await self._database.look_up(generations.find_running, name))
+            alive.update(await self._database.look_up(settlements.find_running, name))
         return [id_ for id_ in ours if id_ not in alive and id_ in self._running]
 
     async def spent(self, key_id: str, budget: Budget) -> Pico:
@@ -249,87 +237,25 @@ class SqlLedger(Ledger):
     async def _take_over(self, owners: Owners, dead: str) -> None:
         async with owners.claim(dead) as free:
             if free:
-                await self._database.write(generations.take_over, dead, await owners.current())
+                await self._database.write(settlements.take_over, dead, await owners.current())
 
     async def _interrupt_orphans(self, name: str) -> list[str]:
         """Settle the rows of ours that nobody works on: those taken over, and those whose opening was not answered."""
-        running = await self._database.look_up(generations.find_running, name)
+        running = await self._database.look_up(settlements.find_running, name)
         known = self._running.keys() | self._opening
-        orphans = [id_ for id_ in running if id_ not in known and id_ not in self._spool]
+        orphans = [id_ for id_ in running if id_ not in known and id_ not in self._backlog]
         settled = await asyncio.gather(
-            *(self._database.write(generations.interrupt, id_, name, self._clock()) for id_ in orphans)
+            *(self._database.write(settlements.interrupt, id_, name, self._clock()) for id_ in orphans)
         )
         return [id_ for id_, done in zip(orphans, settled, strict=True) if done]
 
-    # What waits while the database is down
-
     def _settled(self, settlement: Settlement, owner: str, settling: Future[bool]) -> None:
         error = settling.exception()
-        if error is None:
-            self._running.pop(settlement.id, None)
-        elif isinstance(error, StoreError):
+        if isinstance(error, StoreError):
             _log.warning("settlement_spooled", generation=settlement.id, error=str(error))
-            self._spool.add(Spooled(owner=owner, settlement=settlement))
+            self._backlog.add(settlement, owner)
+        if error is None or isinstance(error, StoreError):
             self._running.pop(settlement.id, None)
-            self._keep_retrying()
-
-    def _keep_retrying(self) -> None:
-        if self._retrying is None or self._retrying.done():
-            self._retrying = asyncio.create_task(self._retry(), name="ledger-retry")
-
-    async def _retry(self) -> None:
-        while self._spool.waiting:
-            await asyncio.sleep(_RETRY_S)
-            self._spool.write()
-            await self._apply_spool()
-
-    async def _apply_spool(self) -> None:
-        """Settle what waits, as far as the database answers."""
-        async with self._applying:
-            waiting = self._spool.waiting
-            for place in range(0, len(waiting), _AT_ONCE):
-                if not await self._apply(waiting[place : place + _AT_ONCE]):
-                    return
-
-    async def _apply(self, group: Sequence[Spooled]) -> bool:
-        settled = await asyncio.gather(
-            *(self._database.write(generations.settle, one.settlement, one.owner) for one in group),
-            return_exceptions=True,
-        )
-        for one, done in zip(group, settled, strict=True):
-            await self._note_settled(one, done)
-        return not all(isinstance(done, StoreError) for done in settled)
-
-    async def _note_settled(self, spooled: Spooled, done: bool | BaseException) -> None:
-        if isinstance(done, StoreError):
-            self._keep_retrying()
-            return
-        if isinstance(done, BaseException):
-            raise done
-        if not done:
-            # Its first try did arrive after all, or another process has taken the row over.
-            _log.info("spooled_settlement_was_settled", generation=spooled.settlement.id)
-        await self._spool.settled(spooled.settlement.id)
-
-    # Checkpoints
-
-    def _write_checkpoint(self) -> None:
-        """Write what was noted last, under the name of each row's owner; one write at a time."""
-        counts, self._noted = self._noted or {}, None
-        records: dict[str, dict[str, Count]] = {}
-        for id_, count in counts.items():
-            if (owner := self._running.get(id_)) is not None:
-                records.setdefault(owner, {})[id_] = count
-        if records:
-            self._noting = self._database.write(checkpoints.write_checkpoints, self._clock(), records)
-            self._noting.add_done_callback(self._checkpoint_written)
-
-    def _checkpoint_written(self, writing: Future[None]) -> None:
-        self._noting = None
-        if (error := writing.exception()) is not None:
-            _log.warning("checkpoint_not_written", error=str(error))
-        if self._noted is not None:
-            self._write_checkpoint()
 
 
 def _check_key(key: Key) -> None:

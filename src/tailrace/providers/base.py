@@ -55,8 +55,8 @@ class Provider(ABC):
         `request.model` is the upstream's own name of the model. The sink gets `Started` once, before any content,
         deltas, `Opaque`, and `UsageReported` as often as the upstream says something of it (later figures hold, and
         what it did not say stays None); never `Finished` or `Failed`.
-        Raises UpstreamError: refused, cut, invalid, connect timeout. A stream that ends with neither a finish reason
-        nor the format's own terminal is `upstream_cut`. Cancelling the task closes the upstream's connection at once.
+        Raises UpstreamError: refused, cut, invalid, connect timeout. A stream that ends before the upstream has said
+        how the answer ended is `upstream_cut`. Cancelling the task closes the upstream's connection at once.
         """
 
     @abstractmethod

@@ -10,8 +10,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tailrace.dialects import Call, Dialect
-from tailrace.dialects.body import parse_body, parse_messages, parse_query, read_on_disconnect
+from tailrace.dialects import Call, Dialect, choose_variant
+from tailrace.dialects.body import parse_messages, parse_query, read_on_disconnect
 from tailrace.errors import RequestError
 from tailrace.generation import Admitted
 from tailrace.ledger import Joined
@@ -68,11 +68,12 @@ class Answers:
             if array is not None and body.lstrip()[:1] == b"[":
                 call = parse_messages(body, request.query_params)
                 return await self._answer(request, caller, array, call, body=body)
-            call = parse_body(body)
+            call = dialect.parse(body)
             if backend is not None:
                 call = msgspec.structs.replace(call, backend=backend)
             whole = not (streams if call.stream is None else call.stream)
-            return await self._answer(request, caller, dialect, call, body=body, whole=whole)
+            chosen = choose_variant(dialect, call.dialect)
+            return await self._answer(request, caller, chosen, call, body=body, whole=whole)
 
         return handle
 

@@ -79,7 +79,7 @@ class Tailrace:
             self.settings, ledger=self.ledger, limits=self._limits, generations=self.generations
         )
         own = dict(providers or {})
-        self._providers = {**create_providers(self.settings), **own}
+        self.providers: Mapping[str, Provider] = {**create_providers(self.settings), **own}
         self._tariff = functools.lru_cache(maxsize=1024)(Prices(self.settings).tariff)
         self.models = Models(self.settings, extra={name: provider.default_model for name, provider in own.items()})
         self._allow_lists = AllowLists(self.models)
@@ -126,7 +126,7 @@ class Tailrace:
             await self.key_gate.open()
             stack.push_async_callback(self.key_gate.close)
             self.key_gate.on_revoked(self._stop_streams_of)
-            for provider in self._providers.values():
+            for provider in self.providers.values():
                 await provider.open()
                 stack.push_async_callback(provider.close)
             if self._billing is not None:
@@ -194,7 +194,7 @@ class Tailrace:
     def _attempt(self, model: ResolvedModel, request: ChatRequest) -> Attempt:
         max_tokens = self.settings.max_tokens if request.max_tokens is None else request.max_tokens
         return Attempt(
-            provider=self._providers[model.provider],
+            provider=self.providers[model.provider],
             request=msgspec.structs.replace(request, model=model.model, max_tokens=max_tokens),
             name=model.name,
             tariff=self._tariff(model.name, model.provider, model.model),
@@ -219,6 +219,10 @@ class Tailrace:
         so that it stops at once. Raises RequestError as `admit` does.
         """
         turns = (*messages, *(() if message is None else (user_message(message),)))
+        if not turns and after is None:
+            raise RequestError(422, "invalid_field", "ask with message or messages", field="message")
+        if after is not None and session_id is None:
+            raise RequestError(422, "invalid_field", "after names a message of a session: name it too", field="after")
         request = ChatRequest(model=model or "", messages=turns, **options)
         call = Call(request=request, session_id=session_id, after=after)
         admitted = self._begun(await self.admit(call, Asked(caller=caller or Caller(key=APPLICATION))))
@@ -294,7 +298,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings=tailrace.settings,
         metrics=tailrace.metrics,
         is_open=lambda: tailrace.is_open,
-        endpoints=routes.endpoints,
+        endpoints=routes.table,
     )
     return app
 

@@ -1,4 +1,4 @@
-"""The shape of every endpoint of our own API: it is told the caller, and its refusals leave as problem JSON."""
+"""The shape of every endpoint of our API: it is told the caller, and its refusals leave as its dialect's own errors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tailrace.dialects import DELTA, Dialect
 from tailrace.dialects.body import refuse_keys
 from tailrace.errors import RequestError, StoreError
 from tailrace.web.auth import Caller, Gate
@@ -28,18 +29,21 @@ class Endpoints:
         self.router = APIRouter(tags=[tag])
         self.table: dict[tuple[str, str], Endpoint] = {}
 
-    def add(self, method: str, path: str, handler: Handler, operation: Schema) -> None:
-        """Answer `method` on `path` with `handler`, once the gate has let the caller in."""
+    def add(self, method: str, path: str, handler: Handler, operation: Schema, *, dialect: Dialect = DELTA) -> None:
+        """Answer `method` on `path` with `handler`, once the gate has let the caller in.
+
+        Refusals are the dialect's own: problem JSON where it is one of ours.
+        """
 
         async def endpoint(request: Request) -> Response:
             try:
                 refuse_keys(request.query_params)
                 return await handler(request, await self._gate.admit(request))
             except RequestError as error:
-                return refuse(error, request)
+                return refuse(error, request, dialect)
             except StoreError:
                 # What the database said is for the log of the ledger, not for a stranger.
-                return refuse(_unavailable(), request)
+                return refuse(_unavailable(), request, dialect)
 
         if "{" not in path:
             self.table[method, path] = endpoint

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tailrace.dialects import DELTA
+from tailrace.dialects import DELTA, Dialect
 from tailrace.dialects.base import json_bytes
 from tailrace.errors import RequestError
 from tailrace.web.edge import REQUEST_ID, new_request_id
@@ -27,9 +27,9 @@ def own_headers(request: Request) -> Headers:
     return [] if REQUEST_ID in request.scope else [(b"x-request-id", request_id(request).encode())]
 
 
-def refuse(error: RequestError, request: Request) -> Response:
-    """A refusal as problem JSON."""
-    media_type, body = DELTA.refusal(error, request_id(request))
+def refuse(error: RequestError, request: Request, dialect: Dialect = DELTA) -> Response:
+    """A refusal as the dialect's own error, by default as problem JSON."""
+    media_type, body = dialect.refusal(error, request_id(request))
     response = Response(body, status_code=error.status, media_type=media_type, headers=error.headers)
     response.raw_headers += own_headers(request)
     return response

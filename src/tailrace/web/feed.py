@@ -21,6 +21,7 @@ STREAM_HEADERS: Final[Headers] = [
     (b"x-accel-buffering", b"no"),
 ]
 
+_TOO_MANY: Final = 429
 _PAGE: Final = 1024
 _JOINED_CHARS: Final = 16 << 10
 
@@ -189,7 +190,10 @@ class Feed(ABC):
         self.ended = True
         events = self.log.read(0, self.log.tail)
         media_type, body = self._dialect.failure(failed, events, self._head.request_id)
-        return [self._start(failed.status, body_headers(media_type, body, failed.retry_after)), body_message(body)]
+        headers = body_headers(media_type, body, failed.retry_after)
+        if not failed.retryable and failed.status != _TOO_MANY:
+            headers.append((b"x-should-retry", b"false"))  # the vendors' SDKs would ask twice more
+        return [self._start(failed.status, headers), body_message(body)]
 
 
 class StreamFeed(Feed):

@@ -11,6 +11,8 @@ from pydantic import BaseModel, TypeAdapter
 from tailrace.dialects import DIALECTS
 from tailrace.dialects.body import QUERY_FIELDS, ChatBody
 from tailrace.dialects.messages import MessageBody
+from tailrace.dialects.openai_chat_body import CompletionBody
+from tailrace.web.schemas import Problem, SessionList, SessionMessages, StreamList, StreamState, WholeAnswer
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -68,113 +70,6 @@ _SESSION_ID: Final = {"name": "session_id", "in": "path", "required": True, "sch
 _STREAM_ID: Final = {"name": "stream_id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
-class Problem(BaseModel):
-    """An error, as RFC 9457 problem JSON. `text` is the part of the answer that came before it."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
-    field: str | None = None
-    text: str | None = None
-
-
-class Usage(BaseModel):
-    """How many tokens went in and came out, and how sure that is; what is not known is left out."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    cached_input_tokens: int | None = None
-    source: str
-
-
-class MadeToolCall(BaseModel):
-    """A tool call; `arguments` is JSON text."""
-
-    index: int
-    id: str
-    name: str
-    arguments: str
-
-
-class WholeAnswer(BaseModel):
-    """The whole answer."""
-
-    id: str
-    model: str
-    created_at: float | None
-    text: str
-    reasoning: str | None = None
-    tool_calls: list[MadeToolCall] | None = None
-    finish_reason: str | None
-    usage: Usage
-
-
-class StreamFailure(BaseModel):
-    """Why a stream failed."""
-
-    code: str
-    message: str
-
-
-class StreamState(BaseModel):
-    """Where a stream stands; `usage` is null while it runs."""
-
-    id: str
-    status: str
-    model: str | None
-    format: str
-    created_at: float
-    entries: int
-    text: str | None = None
-    finish_reason: str | None = None
-    error: StreamFailure | None = None
-    usage: Usage | None
-
-
-class SessionFace(BaseModel):
-    """A conversation's face."""
-
-    id: str
-    title: str
-    created_at: float
-    updated_at: float
-
-
-class SessionList(BaseModel):
-    """Some of the caller's conversations, and the cursor for those that follow."""
-
-    data: list[SessionFace]
-    next_cursor: str | None
-
-
-class SessionMessage(BaseModel):
-    """One message; `content` is text, or its parts where there is more than text. `status`: whole or partial."""
-
-    id: str
-    role: str
-    content: str | list[dict[str, Any]]
-    created_at: float
-    status: str
-    generation_id: str | None = None
-
-
-class SessionMessages(BaseModel):
-    """A conversation in order."""
-
-    id: str
-    messages: list[SessionMessage]
-
-
-class StreamList(BaseModel):
-    """The caller's streams, newest first."""
-
-    data: list[StreamState]
-
-
 def posting(summary: str, *formats: str, whole: bool = False, array: bool = False) -> Schema:
     """A POST that generates: `whole` where it may answer with one JSON, `array` where it takes bare messages too."""
     body = schema_of(ChatBody)
@@ -185,6 +80,39 @@ def posting(summary: str, *formats: str, whole: bool = False, array: bool = Fals
         "parameters": [_LAST_EVENT_ID, _ON_DISCONNECT, _IDEMPOTENCY_KEY, *query],
         "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": _responses({**(_json(WholeAnswer) if whole else {}), **_streams(*formats)}, resumes=True),
+    }
+
+
+def completing(summary: str) -> Schema:
+    """OpenAI's chat completions."""
+    return {
+        "summary": summary,
+        "parameters": [_LAST_EVENT_ID, _ON_DISCONNECT, _IDEMPOTENCY_KEY],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema_of(CompletionBody)}}},
+        "responses": _openai_responses({"application/json": {"schema": {"type": "object"}}, **_streams("openai_chat")}),
+    }
+
+
+def listing_models() -> Schema:
+    """OpenAI's list of models."""
+    model = {
+        "type": "object",
+        "required": ["id", "object", "created", "owned_by"],
+        "properties": {
+            "id": {"type": "string"},
+            "object": {"const": "model"},
+            "created": {"type": "integer"},
+            "owned_by": {"type": "string"},
+        },
+    }
+    models = {
+        "type": "object",
+        "required": ["object", "data"],
+        "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": model}},
+    }
+    return {
+        "summary": "The models that this caller may use",
+        "responses": _openai_responses({"application/json": {"schema": models}}),
     }
 
 
@@ -334,6 +262,31 @@ def _streams(*formats: str) -> Schema:
 
 def _json(model: type[BaseModel]) -> Schema:
     return {"application/json": {"schema": schema_of(model)}}
+
+
+def _openai_responses(content: Schema) -> Schema:
+    """As `_responses`, with OpenAI's error object in place of problem JSON."""
+    error = {
+        "type": "object",
+        "required": ["error"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["message", "type", "param", "code"],
+                "properties": {
+                    "message": {"type": "string"},
+                    "type": {"type": "string"},
+                    "param": {"type": ["string", "null"]},
+                    "code": {"type": ["string", "null"]},
+                },
+            }
+        },
+    }
+    refusals = {
+        str(status): {"description": why, "content": {"application/json": {"schema": error}}}
+        for status, why in _ERRORS.items()
+    }
+    return {"200": {"description": "The answer.", "content": content}, **refusals}
 
 
 def _responses(content: Schema, *, resumes: bool = False, status: int = 200) -> Schema:

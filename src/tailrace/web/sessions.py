@@ -9,7 +9,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tailrace.errors import RequestError, StoreError
+from tailrace.errors import RequestError
 from tailrace.ledger import Ledger, Page, Scope, Turn
 from tailrace.web.auth import Caller
 from tailrace.web.exchanges import answer_json
@@ -68,12 +68,6 @@ def read_limit(request: Request, *, default: int, most: int) -> int:
     if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most:
         return int(text)
     raise RequestError(422, "invalid_field", f"limit must be 1 to {most}, not {text[:40]!r}", field="limit")
-
-
-def unavailable(error: StoreError) -> RequestError:
-    """The ledger does not answer. What the database said is for the log, not for a stranger."""
-    _log.warning("database_does_not_answer", error=str(error))
-    return RequestError(503, "store_unavailable", "the database does not answer", headers={"retry-after": "1"})
 
 
 def _session_id(request: Request, caller: Caller) -> str:

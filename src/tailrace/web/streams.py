@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tailrace.dialects import Dialect, find_dialect
+from tailrace.dialects import Dialect, choose_variant, find_dialect
 from tailrace.errors import RequestError, StreamError
 from tailrace.generation import Generations
 from tailrace.settings import StreamSettings
@@ -65,7 +65,9 @@ class Streams:
             return None
         place = parse_place(cursor)
         log = self.find(place.log_id, caller)
-        return Response(status_code=204) if log is None else self.attach(request, log, dialect, place)
+        if log is None:
+            return Response(status_code=204)
+        return self.attach(request, log, choose_variant(dialect, log.dialect), place)
 
     # Routes
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from tests.ledger.installation import Installation, PostgresInstallation, SqliteInstallation
-from tests.postgres import postgres as postgres
+from tests.postgres import postgres
 
 from tailrace.ledger import Ledger
+
+__all__ = ["postgres"]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -1,4 +1,4 @@
-"""What every ledger promises when a process is killed: its rows are settled once, by another, as they were last seen."""
+"""What every ledger promises when a process is killed: another settles its rows, once, as they were last seen."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ async def test_only_its_owner_settles_a_row(installation: Installation) -> None:
     done = await asyncio.gather(
         second.settle(settlement(opened, output_tokens=2)), first.settle(settlement(opened, output_tokens=1))
     )
-    assert done == [False, True]
+    assert list(done) == [False, True]
     assert (await row(second, opened)).output_tokens == 1
 
 

@@ -14,7 +14,7 @@ from tailrace.ledger import Budget, Key, Ledger
 
 FULL = Key(
     id="full",
-    name="naïve ‘name’; DROP TABLE keys; --",
+    name='naïve "name"; DROP TABLE keys; --',
     created_at=12.25,
     admin=True,
     rpm=1,

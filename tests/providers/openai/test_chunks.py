@@ -187,8 +187,9 @@ class TestEnds:
         assert read_whole(reader, b"").failure == ("upstream_cut", "the stream ended before the answer did", 502)
 
     def test_done_alone(self) -> None:
-        """`[DONE]` after content is the format's own end: "stop", and no native word, since none was said."""
-        assert read_whole(reader, data(text("x"), b"[DONE]")).finish == Finish(reason="stop", native=None)
+        """`[DONE]` with no finish reason before it is a cut: none is invented for an answer that was broken off."""
+        reading = read_whole(reader, data(text("x"), b"[DONE]"))
+        assert reading.failure == ("upstream_cut", "the stream ended before the answer did", 502)
 
     def test_done_without_an_answer(self) -> None:
         """`[DONE]` after nothing at all is no answer."""

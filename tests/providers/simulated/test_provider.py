@@ -25,9 +25,8 @@ from tailrace.events import (
     ToolCallStarted,
     UsageReported,
 )
-from tailrace.providers.simulated import specimen
 from tailrace.providers.base import Finish
-from tailrace.providers.simulated import SimulatedProvider
+from tailrace.providers.simulated import SimulatedProvider, specimen
 from tailrace.providers.simulated.script import Script, parse_script
 from tailrace.requests import ChatRequest, Tool, user_message
 

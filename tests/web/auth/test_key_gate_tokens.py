@@ -9,6 +9,7 @@ import pytest
 from tests.ledger_fake import FakeLedger
 from tests.web.auth.asking import NOW, Clock, add_key, carrying, make_gate, refusal, request, told
 
+from tailrace.errors import RequestError
 from tailrace.keys import make_text
 from tailrace.ledger import Key
 from tailrace.settings import Secret
@@ -34,6 +35,13 @@ async def test_a_token_carries_its_terms(gate: KeyGate, ledger: FakeLedger) -> N
         carrying(token),
     ):
         assert await gate.admit(asked) == expected
+
+
+async def test_terms_that_no_token_can_hold_are_refused(gate: KeyGate) -> None:
+    """What is issued is also taken: a token that would be too long is none."""
+    with pytest.raises(RequestError) as caught:
+        gate.issue(Caller(key=ADMIN), Terms(ttl_s=60, models=("m" * 200,) * 20))
+    assert caught.value.status == 422
 
 
 async def test_a_header_comes_before_the_query(gate: KeyGate, ledger: FakeLedger) -> None:

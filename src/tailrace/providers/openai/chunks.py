@@ -52,15 +52,14 @@ _glance: Final = GLANCES.decode
 class OpenAIReader(AnswerReader):
     """Turns a chat completion's bytes into events.
 
-    The answer is whole at `[DONE]`, or where the body ends after every choice that began has its finish reason.
-    `[DONE]` without one is still the format's own terminal, so it is no cut: the reason is "stop", with no native word.
+    The answer is whole where every choice that began has its finish reason, at `[DONE]` or at the body's end. `[DONE]`
+    without one is a cut: llama.cpp's server says it to an answer that it breaks off for another request.
     `nonce` makes the ids of tool calls that come without one unique to this answer.
     """
 
     def __init__(self, *, model: str, now: float, nonce: str = "", framing: Framing | None = None) -> None:
         super().__init__(framing or EventFraming(), model=model, now=now)
         self._nonce = nonce
-        self._ended = False
         # By the choice's index: those that began and have no finish reason yet, the reasons, the tool calls.
         self._open: set[int] = set()
         self._reasons: dict[int, str] = {}
@@ -91,7 +90,7 @@ class OpenAIReader(AnswerReader):
             raise UpstreamError("upstream_invalid", "the stream ended with neither content nor a finish reason")
         for calls in self._calls.values():
             calls.check()
-        self._ended = self.done = True
+        self.done = True
 
     def _take_chunk(self, chunk: Chunk, events: list[Event]) -> None:
         if (failure := _failure_in(chunk)) is not None:
@@ -153,10 +152,10 @@ class OpenAIReader(AnswerReader):
         self._open.discard(choice)
 
     def _conclude(self) -> Finish | None:
-        if not self._ended and (not self._reasons or self._open):
+        if not self._reasons or self._open:
             return None
-        word = self._reasons[min(self._reasons)] if self._reasons else None
-        return Finish(reason=_REASONS.get(word or "", "stop"), native=word)
+        word = self._reasons[min(self._reasons)]
+        return Finish(reason=_REASONS.get(word, "stop"), native=word)
 
 
 def _text_events(content: Any, choice: int) -> Iterator[Event]:

@@ -13,9 +13,9 @@ import msgspec
 
 from tailrace.errors import UpstreamError
 from tailrace.events import Event, ReasoningDelta, Started, TextDelta, ToolCallDelta, ToolCallStarted, UsageReported
-from tailrace.providers.simulated import specimen
 from tailrace.providers.base import Finish, Provider, Sink
 from tailrace.providers.refusals import for_status
+from tailrace.providers.simulated import specimen
 from tailrace.providers.simulated.script import DEFAULT_NAMES, Script, parse_script
 from tailrace.requests import ChatRequest, Tool
 

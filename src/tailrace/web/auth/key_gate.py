@@ -21,7 +21,7 @@ from tailrace.web.auth.callers import ADMIN, Caller
 from tailrace.web.auth.gate import presented, unauthorized
 from tailrace.web.auth.guesses import Guesses
 from tailrace.web.auth.seen_keys import POLL_S, Found, SeenKeys
-from tailrace.web.tokens import PREFIX, Claims, TokenCodec
+from tailrace.web.tokens import LONGEST, PREFIX, Claims, TokenCodec
 
 _NO_TEXT: Final = KeyText(id="0", secret=Secret("0" * 43))
 _NOBODY: Final[Found] = (Key(id="", name="", created_at=0.0), secrets.token_bytes(32))
@@ -110,7 +110,10 @@ class KeyGate:
         return Caller(key=self._holder(text, self._get(text.id)) or await self._look_up(text, request))
 
     def issue(self, caller: Caller, terms: Terms) -> IssuedToken:
-        """A token that lets a browser chat as this caller, within these terms."""
+        """A token that lets a browser chat as this caller, within these terms.
+
+        Raises RequestError 422 for terms that no token can hold.
+        """
         found = self._get(caller.key.id)
         expires_at = int(self._clock()) + terms.ttl_s
         claims = Claims(
@@ -122,7 +125,10 @@ class KeyGate:
             models=terms.models,
             origin=terms.origin,
         )
-        return IssuedToken(token=self._tokens.encode(claims), expires_at=expires_at)
+        token = self._tokens.encode(claims)
+        if len(token) > LONGEST:
+            raise RequestError(422, "invalid_field", f"the token would be longer than {LONGEST}; name fewer models")
+        return IssuedToken(token=token, expires_at=expires_at)
 
     def honours(self, caller: Caller) -> bool:
         """Whether a caller that was admitted still would be: a body may take longer to come than a revocation."""

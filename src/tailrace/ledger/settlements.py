@@ -1,0 +1,140 @@
+"""A generation's one settlement: by its owner, or by whoever finds its owner dead.
+
+Every work takes its locks in the same order (generation, session, spend), so that no two wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tailrace.ledger import checkpoints, outbox, sessions, spend
+from tailrace.ledger.base import Bill, Scope, Settlement
+from tailrace.ledger.database import Query, Work
+from tailrace.ledger.prices import cost_of, price_values, read_price
+from tailrace.ledger.texts import make_storable
+
+_SETTLE: Final = Query("""-- Write the final figures, if the row still runs and is still ours.
+    UPDATE generations SET status = :status, reason = :reason, provider = coalesce(:provider, provider),
+        model = coalesce(:model, model), input_tokens = :input_tokens, output_tokens = :output_tokens,
+        reasoning_tokens = :reasoning_tokens, cached_input_tokens = :cached_input_tokens, source = :source,
+        delivered_tokens = :delivered_tokens, cost = :cost, price_input = :price_input,
+        price_cached_input = :price_cached_input, price_output = :price_output, ttft_ms = :ttft_ms,
+        duration_ms = :duration_ms, settled_at = :settled_at,
+        idempotency_key = CASE WHEN :frees_key THEN NULL ELSE idempotency_key END
+    WHERE id = :id AND status = 'running' AND owner = :owner
+    RETURNING key_id, user_name, session_id, created_at, reserved""")
+
+_TAKE_OVER: Final = Query("""-- Take the running rows of a process that died.
+    UPDATE generations SET owner = :owner, output_tokens = coalesce(output_tokens, 0),
+        delivered_tokens = coalesce(delivered_tokens, 0), duration_ms = coalesce(duration_ms, 0)
+    WHERE owner = :dead AND status = 'running' RETURNING id, created_at""")
+
+_NOTE: Final = Query("""-- Put into a row that was taken over what its last checkpoint says.
+    UPDATE generations SET input_tokens = coalesce(:input_tokens, input_tokens), output_tokens = :output_tokens,
+        delivered_tokens = :delivered_tokens, duration_ms = :duration_ms
+    WHERE id = :id""")
+
+_ORPHANS: Final = Query("""-- The running rows of an owner.
+    SELECT id FROM generations WHERE owner = :owner AND status = 'running'""")
+
+_LAST_KNOWN: Final = Query("""-- What is known of a row that nobody will settle.
+    SELECT input_tokens, output_tokens, delivered_tokens, duration_ms, price_input, price_cached_input, price_output,
+        customer, meter
+    FROM generations WHERE id = :id AND owner = :owner AND status = 'running'""")
+
+
+def settle(settlement: Settlement, owner: str) -> Work[bool]:
+    """Write the final figures; False where the row runs no longer, or belongs to another."""
+    found = yield _SETTLE, _settled_values(settlement, owner)
+    if not found:
+        return False
+    key_id, user_name, session_id, created_at, reserved = found[0]
+    if session_id is not None and settlement.answer is not None:
+        scope = Scope(key_id=key_id, user=user_name)
+        yield from sessions.append_answer(scope, session_id, settlement.answer, settlement.settled_at)
+    if reserved or settlement.cost:
+        yield from spend.add_spend(key_id, created_at, settled=settlement.cost or 0, reserved=-reserved)
+    if settlement.bill is not None:
+        yield from outbox.add_parcel(settlement.id, settlement.bill, settlement.settled_at)
+    return True
+
+
+def take_over(dead: str, owner: str) -> Work[None]:
+    """Make the running rows of a process that died our own, with what it noted last."""
+    taken = yield _TAKE_OVER, {"dead": dead, "owner": owner}
+    noted = yield from checkpoints.read_checkpoint(dead)
+    for id_, created_at in taken:
+        if (count := noted.counts.get(id_)) is not None:
+            duration = max(0.0, noted.written_at - created_at) * 1000
+            yield _NOTE, {"id": id_, "duration_ms": duration, **msgspec.structs.asdict(count)}
+    yield from checkpoints.drop_checkpoint(dead)
+
+
+def find_running(owner: str) -> Work[list[str]]:
+    """The ids of an owner's running rows."""
+    found = yield _ORPHANS, {"owner": owner}
+    return [row[0] for row in found]
+
+
+def interrupt(generation_id: str, owner: str, now: float) -> Work[bool]:
+    """Settle a row of ours that nobody works on, with what is known of it."""
+    found = yield _LAST_KNOWN, {"id": generation_id, "owner": owner}
+    if not found:
+        return False
+    settled = yield from settle(_interrupted(generation_id, found[0], now), owner)
+    return settled
+
+
+def _settled_values(settlement: Settlement, owner: str) -> dict[str, Any]:
+    return {
+        "id": settlement.id,
+        "owner": owner,
+        "status": settlement.status,
+        "reason": make_storable(settlement.reason),
+        "provider": settlement.provider,
+        "model": settlement.model,
+        "input_tokens": settlement.input_tokens,
+        "output_tokens": settlement.output_tokens,
+        "reasoning_tokens": settlement.reasoning_tokens,
+        "cached_input_tokens": settlement.cached_input_tokens,
+        "source": settlement.source,
+        "delivered_tokens": settlement.delivered_tokens,
+        "cost": settlement.cost,
+        **price_values(settlement.price),
+        "ttft_ms": settlement.ttft_ms,
+        "duration_ms": settlement.duration_ms,
+        "settled_at": settlement.settled_at,
+        "frees_key": settlement.frees_idempotency_key,
+    }
+
+
+def _interrupted(generation_id: str, known: Sequence[Any], now: float) -> Settlement:
+    """The settlement of a row without an owner; one that was never taken over never asked its upstream either."""
+    asked, answered, delivered, duration, *priced = known
+    begun = answered is not None
+    price = read_price(priced)
+    input_tokens, output_tokens = (asked or 0, answered) if begun else (0, 0)
+    return Settlement(
+        id=generation_id,
+        status="interrupted",
+        reason="interrupted",
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        source="estimated" if begun else "counted",
+        delivered_tokens=delivered or 0,
+        cost=None if price is None else cost_of(price, input_tokens, 0, output_tokens),
+        price=price,
+        duration_ms=duration or 0.0,
+        settled_at=now,
+        bill=_bill(priced[3], priced[4], input_tokens + output_tokens),
+        frees_idempotency_key=not output_tokens,
+    )
+
+
+def _bill(customer: str | None, meter: str | None, value: int) -> Bill | None:
+    if customer is None or meter is None or not value:
+        return None
+    return Bill(customer=customer, meter=meter, value=value)

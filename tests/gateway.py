@@ -139,6 +139,11 @@ class Gateway:
             aside.rename(self.path)
 
 
+def refusal(answer: Answer) -> tuple[int, str]:
+    """A refusal's status and code."""
+    return answer.status, answer.json()["code"]
+
+
 def execute(path: Path, sql: str, *values: Any) -> list[Any]:
     """Run a statement on a database from outside, as another process would."""
     connection = sqlite3.connect(path, timeout=5)

@@ -21,7 +21,7 @@ SOURCE: Final = ROOT / "src"
 PACKAGE: Final = "tailrace"
 
 RANKS: Final = (
-    {"events", "requests", "errors", "settings", "sse", "tokens", "version", "money", "moments"},
+    {"events", "requests", "errors", "ids", "settings", "sse", "tokens", "version", "money", "moments"},
     {"providers", "streamlog", "ledger", "dialects"},
     {"limits", "metrics", "prices", "billing", "keys"},
     {"generation"},

@@ -1,16 +1,19 @@
-"""The ledger of a server, read from outside: beside it while it runs, or after its end."""
+"""The ledger's rows, read from outside: beside the server that writes them, or after its end."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from tailrace.ledger import Scope, create_ledger
 from tailrace.settings import Settings
 from tailrace.web.figures import as_json, read_row
 
+Row: TypeAlias = dict[str, Any]
+"""A row as the API shows it."""
 
-async def kept_rows(settings: Settings) -> list[dict[str, Any]]:
-    """All rows, newest first, as the API shows them."""
+
+async def read_rows(settings: Settings) -> list[Row]:
+    """All rows, newest first."""
     ledger = create_ledger(settings, serving=False)
     await ledger.open()
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from tests.reader import Answer, ask
+from tests.system.books import Row
 from tests.waiting import eventually
 
 ADMIN_KEY: Final = "tr_admin_" + "canary-admin-key-".ljust(43, "k")
-
-Row = dict[str, Any]
 
 
 class Customer:
@@ -20,6 +19,10 @@ class Customer:
         self.id = id_
         self.key = key
         self.headers = {"x-api-key": key}
+
+    def at(self, url: str) -> Customer:
+        """The same at another server."""
+        return Customer(url, self.id, self.key)
 
     async def ask(self, method: str, target: str, body: object = None, **headers: str) -> Answer:
         """Ask with the key and wait for the whole answer."""

@@ -57,4 +57,6 @@ class Stage:
         return [request for request in self.upstream.requests if prompt.encode() in request.body]
 
     def _find(self, request: ReceivedRequest) -> Script:
-        return next((script for prompt, script in self._scripts.items() if prompt in request.body), (Step.STALL,))
+        """The script of the prompt that comes last: before it stands what was said earlier."""
+        prompt = max(self._scripts, key=request.body.rfind, default=b"")
+        return self._scripts[prompt] if prompt in request.body and prompt else (Step.STALL,)

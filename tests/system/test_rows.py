@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from tests.reader import Reader
 from tests.server import RunningServer, running_server
-from tests.system.books import kept_rows
-from tests.system.customer import ADMIN_KEY, Customer, Row, new_customer
+from tests.system.books import Row, read_rows
+from tests.system.customer import ADMIN_KEY, Customer, new_customer
 from tests.system.plays import PLAYERS, Play, Player, Scene
 from tests.system.stage import Stage
 from tests.waiting import eventually, until
@@ -196,7 +196,7 @@ async def test_what_a_stop_ends(stage: Stage, tmp_path: Path) -> None:
             await until(lambda reader=reader, play=play: reader.answer.text == play.text)
         server.signal(signal.SIGTERM)
         assert await server.ended() == 0
-    rows = await kept_rows(Settings(data_dir=tmp_path))
+    rows = await read_rows(Settings(data_dir=tmp_path))
     assert len(rows) == len(plays)
     by_key = {row["key_id"]: row for row in rows}
     for customer, play in zip(customers, plays, strict=True):

@@ -56,6 +56,7 @@ async def test_metrics(url: str) -> None:
         "tailrace_open_streams",
         "tailrace_streams_ended",
         "tailrace_tokens",
+        "tailrace_bills",
         "tailrace_first_token_seconds",
         "tailrace_between_tokens_seconds",
     }

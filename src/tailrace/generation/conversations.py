@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -12,6 +11,7 @@ from tailrace import tokens
 from tailrace.errors import RequestError
 from tailrace.events import Event
 from tailrace.generation.parts import parts_of
+from tailrace.ids import new_id
 from tailrace.ledger import Turn
 from tailrace.requests import ChatRequest, Message, Part, Reasoning, ToolCall, ToolResult
 
@@ -119,4 +119,4 @@ def _without_single(message: Message, paired: set[str]) -> Message:
 
 
 def _new_id() -> str:
-    return f"msg_{os.urandom(9).hex()}"
+    return new_id("msg_", 9)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,6 +10,7 @@ from tailrace.errors import RequestError, StreamError
 from tailrace.generation.accounts import Account
 from tailrace.generation.attempts import Attempt
 from tailrace.generation.generation import Generation
+from tailrace.ids import new_id
 from tailrace.metrics import Metrics
 from tailrace.settings import OnDisconnect, StreamSettings
 from tailrace.streamlog import Ring, RingLog
@@ -118,7 +118,7 @@ class Generations:
 
 def new_generation_id() -> str:
     """A name for an answer that nobody can guess."""
-    return f"gen_{os.urandom(12).hex()}"
+    return new_id("gen_", 12)
 
 
 def _sweep_interval(settings: StreamSettings) -> float:

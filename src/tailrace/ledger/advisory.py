@@ -6,6 +6,8 @@ time a living process has connected again. It then takes a new name for its new 
 noticed yet that the old connection is gone, and takes the locks of its older names back as soon as they are free, so
 that nobody sweeps their rows. Should another have been faster, `settle` finds the row's owner changed, and `lost` says
 so even before.
+
+The locks need a connection to the server itself: a pooler between that shares connections would share the locks too.
 """
 
 from __future__ import annotations
@@ -119,6 +121,8 @@ class AdvisoryOwners(Owners):
         connection.add_termination_listener(self._lost)
         self._connection, self._name, self._locked = connection, name, {name}
         self._names.add(name)
+        # What was free while our own connection was gone says nothing.
+        self._free_since.clear()
         self._held.set()
 
     async def _ask(self, sql: str, owner: str) -> Any:

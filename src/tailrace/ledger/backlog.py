@@ -33,6 +33,11 @@ class Backlog:
     def __contains__(self, generation_id: str) -> bool:
         return generation_id in self._spool
 
+    @property
+    def owners(self) -> set[str]:
+        """The names that the rows of what waits bear."""
+        return {spooled.owner for spooled in self._spool.waiting}
+
     def add(self, settlement: Settlement, owner: str) -> None:
         """Let it wait. It is on disk when `written` returns."""
         self._spool.add(Spooled(owner=owner, settlement=settlement))

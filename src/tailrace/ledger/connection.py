@@ -57,6 +57,10 @@ class Connection:
             self._waiting.put((make, future))
         return future
 
+    def order(self, sql: str) -> None:
+        """Execute a statement outside of any transaction, when there is time; called from any thread."""
+        self._waiting.put(lambda: self._execute(sql))
+
     def disconnect(self) -> None:
         """Close the connection until there is new work; called from another thread, which waits for it."""
         closed = threading.Event()
@@ -104,7 +108,7 @@ class Connection:
             self._check()
             connection = self._connected()
             connection.execute(self._begin)
-        except (sqlite3.Error, StoreError) as error:
+        except Exception as error:
             return [_store_error(error) for _ in makes]
         try:
             outcomes = [_attempt(connection, make) for make in makes]
@@ -120,6 +124,11 @@ class Connection:
         if self.connection is None:
             self.connection = self._connect()
         return self.connection
+
+    def _execute(self, sql: str) -> None:
+        # Nobody waits for it; what is wrong with the database is said to those who do.
+        with contextlib.suppress(sqlite3.Error):
+            self._connected().execute(sql)
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         try:
@@ -166,6 +175,7 @@ def _drive(connection: sqlite3.Connection, work: Work[T]) -> T:
 
 
 def _store_error(error: Exception) -> Exception:
+    """An error of the database's as the contract names it, for one future alone."""
     return StoreError(f"SQLite: {error}") if isinstance(error, sqlite3.Error) else error
 
 

@@ -80,6 +80,8 @@ class Spool:
         async with self._files:
             for spooled in await asyncio.to_thread(self._adopt):
                 self._waiting.setdefault(spooled.settlement.id, spooled)
+            if self._adopted and not self._waiting:
+                await asyncio.to_thread(self._remove)
 
     async def close(self) -> None:
         """Let go of the files; what still waits stays in them."""

@@ -57,9 +57,9 @@ class SqlLedger(Ledger):
         self._clock = clock
         self._lessee = new_owner()
         self._backlog = Backlog(database, spool)
-        # As it goes: the owners of the rows that this process runs, the ids of those that it is about to
+        # As it goes: the owners of the rows that this process runs, and of those that it is about to
         self._running: dict[str, str] = {}
-        self._opening: set[str] = set()
+        self._opening: dict[str, str] = {}
         self._checkpoints = checkpoints.Checkpoints(database, owners=self._running, clock=clock)
         self._secret: bytes | None = None
 
@@ -100,14 +100,14 @@ class SqlLedger(Ledger):
             **{f"messages.{place}.id": turn.id for place, turn in enumerate(opening.turns)},
         )
         owner = await self._serving().current()
-        self._opening.add(opening.id)
+        self._opening[opening.id] = owner
         try:
             outcome = await self._database.write(openings.begin, opening, owner, self._clock())
             if isinstance(outcome, Opened):
                 self._running[opening.id] = owner
             return outcome
         finally:
-            self._opening.discard(opening.id)
+            self._opening.pop(opening.id, None)
 
     async def find_joined(self, scope: Scope, idempotency_key: str, body_hash: str) -> Joined | None:
         if not is_storable(scope.user, idempotency_key):
@@ -132,7 +132,7 @@ class SqlLedger(Ledger):
     async def sweep(self) -> list[str]:
         owners = self._serving()
         await self._backlog.adopt()
-        await owners.renew(set(self._running.values()))
+        await owners.renew({*self._running.values(), *self._opening.values(), *self._backlog.owners})
         for owner in await self._database.look_up(checkpoints.list_owners):
             if owner not in owners.names:
                 await self._take_over(owners, owner)
@@ -242,7 +242,7 @@ class SqlLedger(Ledger):
     async def _interrupt_orphans(self, name: str) -> list[str]:
         """Settle the rows of ours that nobody works on: those taken over, and those whose opening was not answered."""
         running = await self._database.look_up(settlements.find_running, name)
-        known = self._running.keys() | self._opening
+        known = self._running.keys() | self._opening.keys()
         orphans = [id_ for id_ in running if id_ not in known and id_ not in self._backlog]
         settled = await asyncio.gather(
             *(self._database.write(settlements.interrupt, id_, name, self._clock()) for id_ in orphans)

@@ -29,6 +29,10 @@ BUSY_S: Final = 5.0
 """How long to wait for another process's transaction."""
 
 _WHERE: Final = "TAILRACE_DATA_DIR"
+_CHECKPOINT_GROUPS: Final = 100
+"""After so many groups the write-ahead log is copied into the file, by a thread that holds up no opening with it."""
+
+_LAST_RESORT_PAGES: Final = 4000
 _OLDEST: Final = (3, 35, 0)
 _SCHEME: Final = "sqlite:///"
 _log = structlog.get_logger(__name__)
@@ -55,6 +59,7 @@ class SqliteDatabase(Database):
         self._shared = shared
         self._busy_s = busy_s
         self._identity: tuple[int, int] | None = None
+        self._groups = 0
 
     async def open(self) -> None:
         await asyncio.to_thread(migrate, self._path)
@@ -62,7 +67,8 @@ class SqliteDatabase(Database):
         read = partial(self._connect, "PRAGMA query_only = ON")
         self._lookups = Connection(read, begin="BEGIN", name="ledger-lookups")
         self._reports = Connection(read, begin="BEGIN", name="ledger-reports")
-        self._writer = Connection(self._connect, begin="BEGIN IMMEDIATE", name="ledger-writer", check=self._check)
+        write = partial(self._connect, f"PRAGMA wal_autocheckpoint = {_LAST_RESORT_PAGES}")
+        self._writer = Connection(write, begin="BEGIN IMMEDIATE", name="ledger-writer", check=self._check)
         try:
             # From here on it holds the file, even if that is deleted.
             await self.write(_nothing)
@@ -106,6 +112,13 @@ class SqliteDatabase(Database):
         return found.st_dev, found.st_ino
 
     def _check(self) -> None:
+        """Before each group that is written."""
+        self._groups += 1
+        if self._groups % _CHECKPOINT_GROUPS == 0:
+            self._reports.order("PRAGMA wal_checkpoint(PASSIVE)")
+        self._check_file()
+
+    def _check_file(self) -> None:
         """See that the file is still the one that is open: SQLite would go on writing into a deleted one."""
         identity = self._look()
         if identity == self._identity:

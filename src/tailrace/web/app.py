@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from tailrace.billing import BillingWorker, StripeSender
 from tailrace.dialects import Call
@@ -41,8 +42,8 @@ from tailrace.web.auth import (
     OpenGate,
     UntilKeyedGate,
 )
-from tailrace.web.edge import Edge
-from tailrace.web.exchanges import refuse
+from tailrace.web.edge import Edge, unexpected
+from tailrace.web.exchanges import refuse, request_id
 from tailrace.web.library import Beginning, IteratorResponse, begin_with
 from tailrace.web.pages import create_pages
 from tailrace.web.routes import Routes
@@ -279,7 +280,7 @@ class Tailrace:
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The whole server, as `tailrace serve` runs it: open to this machine where no key exists."""
     tailrace = Tailrace(settings, open=True)
-    app = FastAPI(
+    app = _Server(
         title="tailrace",
         version=__version__,
         lifespan=tailrace.lifespan,
@@ -293,14 +294,32 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(AdminRoutes(tailrace).router)
     app.include_router(create_pages(tailrace))
     app.add_exception_handler(HTTPException, _refuse_http)
-    app.add_middleware(
-        Edge,
-        settings=tailrace.settings,
-        metrics=tailrace.metrics,
-        is_open=lambda: tailrace.is_open,
-        endpoints=routes.table,
-    )
+    app.add_exception_handler(Exception, _refuse_unexpected)
+    app.put_behind(tailrace, routes)
     return app
+
+
+class _Server(FastAPI):
+    """The framework's application behind our own edge, which is outside of all of its middleware."""
+
+    _edge: Edge
+
+    def put_behind(self, tailrace: Tailrace, routes: Routes) -> None:
+        self._edge = Edge(
+            super().__call__,
+            settings=tailrace.settings,
+            metrics=tailrace.metrics,
+            is_open=lambda: tailrace.is_open,
+            find=lambda method, path: None if self.user_middleware else routes.table.get((method, path)),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._edge(scope, receive, send)
+
+
+async def _refuse_unexpected(request: Request, _: Exception) -> Response:
+    """The framework raises the exception again once this is sent, so that the server logs it."""
+    return refuse(unexpected(request_id(request)), request)
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:

@@ -7,12 +7,15 @@ nothing is asked is closed. One sweep a second looks at all connections: no time
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import enum
 import http
 import json
-from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from collections.abc import Coroutine, Mapping
+from typing import Any, ClassVar, Final, cast
 
+from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tailrace.web.logs import access_logger
@@ -40,18 +43,54 @@ class Phase(enum.Enum):
     LINGER = "it was refused, and what still comes is thrown away so that the refusal can be read"
 
 
+class _Pieces:
+    """Stands in for a transport while a response begins, so that its head does not travel alone."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.write = self.written.append
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _run(sending: Coroutine[Any, Any, None]) -> None:
+    """Run a `send` that has nothing to wait for."""
+    with contextlib.suppress(StopIteration):
+        sending.send(None)
+
+
 class ChunkWriter:
     """Writes pieces of one response's body straight to its transport, as uvicorn's `send` would.
 
     False, and nothing written, where that has something to see to: a full socket, a client that left, a body by length.
     """
 
-    __slots__ = ("_cycle", "_flow", "_write")
+    __slots__ = ("_cycle", "_flow", "_transport", "_write")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
         self._flow = cycle.flow
+        self._transport = cycle.transport
         self._write = cycle.transport.write
+
+    def open(self, messages: list[Message]) -> bool:
+        """Write a response's head and the first piece of its body in one go, where that is what the messages are."""
+        cycle = self._cycle
+        if len(messages) != 2 or cycle.response_started or self._flow.write_paused or cycle.disconnected:
+            return False
+        pieces = _Pieces()
+        cycle.transport = cast("asyncio.Transport", pieces)
+        try:
+            for message in messages:
+                _run(cycle.send(cast("Any", message)))
+        finally:
+            cycle.transport = self._transport
+        self._write(b"".join(pieces.written))
+        if pieces.closed:
+            self._transport.close()
+        return True
 
     def __call__(self, body: bytes) -> bool:
         cycle = self._cycle

@@ -26,7 +26,7 @@ SEND: Final = "tailrace.send"
 """The scope extension by which our own server hands over its `send`, before any wrapping."""
 
 WRITE: Final = "tailrace.write"
-"""The one that writes a piece of a body without waiting: False, and nothing written, where it would have to."""
+"""The one that holds a `Writer`."""
 
 CONNECTION: Final = "tailrace.connection"
 """The one that holds the client's connection."""
@@ -39,6 +39,16 @@ class Connection(Protocol):
 
     def abort(self) -> None:
         """Close it at once, without sending what is buffered."""
+
+
+class Writer(Protocol):
+    """Writes past our server's `send` where nothing has to be waited for; else writes nothing and says False."""
+
+    def open(self, messages: list[Message]) -> bool:
+        """A response's head and first piece, where these are the messages, in one go."""
+
+    def __call__(self, body: bytes) -> bool:
+        """The next piece of a body."""
 
 
 class Delivery(Response):
@@ -75,11 +85,10 @@ class _Viewer(ABC):
     def __init__(self, feed: Feed, settings: StreamSettings) -> None:
         self._feed = feed
         self._settings = settings
-        self._clock = asyncio.get_running_loop().time
-        self._active_at = self._clock()
         self._blocked = False
         # Set with each piece that is sent, and turned into a time by the sweep: no clock is read for a token
-        self._active = False
+        self._active = True
+        self._active_at = 0.0
 
     @property
     def position(self) -> int:
@@ -124,7 +133,7 @@ class _DirectViewer(_Viewer):
     def __init__(self, feed: Feed, settings: StreamSettings, extensions: Mapping[str, Any]) -> None:
         super().__init__(feed, settings)
         self._send: Send = extensions[SEND]
-        self._write: Callable[[bytes], bool] = extensions.get(WRITE, _cannot_write)
+        self._write: Writer | None = extensions.get(WRITE)
         self._connection: Connection | None = extensions.get(CONNECTION)
         self._rest: asyncio.Task[None] | None = None
 
@@ -145,7 +154,7 @@ class _DirectViewer(_Viewer):
         try:
             if body := feed.take_body():
                 self._active = True
-                if not self._write(body):
+                if self._write is None or not self._write(body):
                     self._send_now([body_message(body, more=True)])
                 if not feed.has_more:
                     return
@@ -164,6 +173,8 @@ class _DirectViewer(_Viewer):
 
     def _send_now(self, messages: list[Message]) -> None:
         self._active = True
+        if self._write is not None and self._write.open(messages):
+            return
         for place, message in enumerate(messages):
             sending = cast("Coroutine[Any, Any, None]", self._send(message))
             try:
@@ -196,10 +207,6 @@ class _DirectViewer(_Viewer):
         self._blocked = True
         if self._connection is not None:
             self._connection.abort()
-
-
-def _cannot_write(body: bytes) -> bool:
-    return False
 
 
 @coroutine
@@ -256,9 +263,9 @@ class _AwaitingViewer(_Viewer):
                 self._more.clear()
 
     async def _deliver_one(self, message: Message) -> None:
-        self._blocked, self._active_at = True, self._clock()
+        self._blocked = self._active = True
         await self._send(message)
-        self._blocked, self._active_at = False, self._clock()
+        self._blocked, self._active = False, True
 
     def _abort(self) -> None:
         if self._delivering is not None:

@@ -7,8 +7,7 @@ prefix, and for every other route, the framework finds the same endpoints.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from starlette.requests import Request
@@ -17,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tailrace.dialects import DELTA
 from tailrace.errors import RequestError
+from tailrace.ids import new_id
 from tailrace.metrics import Metrics
 from tailrace.settings import Settings
 from tailrace.web.auth import is_loopback_origin
@@ -39,7 +39,7 @@ _METHODS: Final = b"GET, POST, PATCH, DELETE, OPTIONS"
 
 
 class Edge:
-    """Wraps the whole application. `endpoints` are those of the table, by method and path."""
+    """Wraps the whole application. `find` gives the endpoint for a method and path, where that needs no framework."""
 
     def __init__(
         self,
@@ -48,10 +48,10 @@ class Edge:
         settings: Settings,
         metrics: Metrics,
         is_open: Callable[[], bool],
-        endpoints: Mapping[tuple[str, str], Endpoint],
+        find: Callable[[str, str], Endpoint | None],
     ) -> None:
         self._app = app
-        self._endpoints = endpoints
+        self._find = find
         self._origins = frozenset(settings.cors.origins)
         self._is_open = is_open
         self._metrics = metrics
@@ -73,7 +73,7 @@ class Edge:
             await send(message)
 
         try:
-            if (endpoint := self._endpoints.get((scope["method"], scope["path"]))) is None:
+            if (endpoint := self._find(scope["method"], scope["path"])) is None:
                 await self._app(scope, receive, send_with_headers)
             else:
                 scope[ROUTE] = scope["path"]
@@ -103,7 +103,7 @@ class Edge:
 
 def new_request_id() -> str:
     """A request's name in logs and errors."""
-    return f"req_{os.urandom(8).hex()}"
+    return new_id("req_", 8)
 
 
 def _route(scope: Scope) -> str:
@@ -123,9 +123,13 @@ def _is_preflight(scope: Scope) -> bool:
     return scope["method"] == "OPTIONS" and _header(scope, b"access-control-request-method") is not None
 
 
+def unexpected(request_id: str) -> RequestError:
+    """The refusal of a request that no one expected to fail; the server logs why."""
+    return RequestError(500, "internal", f"an error inside the server ended the request ({request_id})")
+
+
 async def _answer_failure(request_id: str, send: Send) -> None:
-    """The answer to a request that no one expected to fail; the server logs why."""
-    error = RequestError(500, "internal", f"an error inside the server ended the request ({request_id})")
+    error = unexpected(request_id)
     media_type, body = DELTA.refusal(error, request_id)
     headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})

@@ -105,7 +105,9 @@ def _route_records(level: int, shared: list[Processor], stream: TextIO) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    logging.getLogger("uvicorn.access").filters = [AccessLine()]
+    access = logging.getLogger("uvicorn.access")
+    access.filters = [AccessLine()]
+    access.propagate = True  # a server without access lines, earlier in this process, turned it off
     # What uvicorn and Alembic tell is told by `serve` in its own words, what the SDK of Stripe tells by the billing.
     for told_elsewhere in ("uvicorn.error", "alembic", "stripe"):
         logging.getLogger(told_elsewhere).setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))

@@ -101,7 +101,7 @@ async def test_one_refusal_does_not_spoil_its_neighbours(ledger: Ledger) -> None
         opening(),
         opening(session_id="busy"),
         opening(idempotency_key="once", body_hash="other"),
-        opening(session_id="new", after="unknown"),
+        opening(session_id="other", after="unknown"),
         opening(session_id="new"),
         opening(reserved=2, budget=Budget(amount=1, period="day")),
         opening(idempotency_key="once", body_hash="h"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
+from tailrace.ids import new_id
 from tailrace.providers.answers import AnswerReader
 from tailrace.providers.framing import Framing, LineFraming
 from tailrace.providers.http import JSON, HttpProvider, names_in
@@ -34,7 +34,7 @@ class OllamaProvider(HttpProvider):
         return LineFraming() if media_type in {NDJSON, "application/jsonl", JSON, ""} else None
 
     def _reader(self, framing: Framing, *, model: str, now: float) -> AnswerReader:
-        return OllamaReader(framing=framing, model=model, now=now, nonce=secrets.token_hex(6))
+        return OllamaReader(framing=framing, model=model, now=now, nonce=new_id("", 6))
 
     def _read_models(self, listing: Any) -> list[str]:
         return names_in(listing, "models", "name")

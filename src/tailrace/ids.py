@@ -1,0 +1,38 @@
+"""Names that nobody can guess: a prefix that says of what, and random bytes in hexadecimal."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+_STOCK_BYTES: Final = 4096
+
+
+class _Stock:
+    """The system's randomness, fetched in stock: a request needs several names, and each fetch is a system call."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._bytes = b""
+        self._taken = 0
+
+    def take(self, size: int) -> bytes:
+        if self._taken + size > len(self._bytes):
+            self._bytes = os.urandom(_STOCK_BYTES)
+            self._taken = 0
+        self._taken += size
+        return self._bytes[self._taken - size : self._taken]
+
+
+_stock: Final = _Stock()
+
+if hasattr(os, "register_at_fork"):
+    # Two processes with one stock would give the same names
+    os.register_at_fork(after_in_child=_stock.clear)
+
+
+def new_id(prefix: str, size: int) -> str:
+    """`prefix`, then `size` random bytes. For names, not for keys: what was in stock lies in memory for a while."""
+    return prefix + _stock.take(size).hex()

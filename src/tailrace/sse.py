@@ -107,7 +107,14 @@ class DataReader:
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes of the stream and return the data of the events that they finish."""
         # One frame of one line, as a model that takes its time sends them
-        if self._is_plain_frame(data):
+        if (
+            data[:6] == b"data: "
+            and data.find(b"\n") == len(data) - 2
+            and data[-1] == _LF
+            and not self._inside_frame
+            and b"\r" not in data
+            and len(data) <= self._max_bytes
+        ):
             return [data[6:-2]]
         if self._inside_frame:
             frame, blank, data = data.partition(_BLANK)
@@ -121,16 +128,6 @@ class DataReader:
         frames, blank, rest = data.rpartition(_BLANK)
         self._inside_frame = bool(rest)
         return self._read_frames(frames + blank) + self._read_lines(rest)
-
-    def _is_plain_frame(self, data: bytes) -> bool:
-        return (
-            data[:6] == b"data: "
-            and data.find(b"\n") == len(data) - 2
-            and data[-1] == _LF
-            and not self._inside_frame
-            and b"\r" not in data
-            and len(data) <= self._max_bytes
-        )
 
     def _read_frames(self, frames: bytes) -> list[bytes]:
         if len(frames) <= self._max_bytes and b"\r" not in frames:

@@ -8,9 +8,12 @@ from typing import Any, Final
 import pytest
 from tests.gateway import STREAM, WHOLE, gateway
 from tests.reader import Reader
+from tests.tap import Tap
 from tests.waiting import until
 
-from tailrace.events import UsageReported
+from tailrace.events import TextDelta, UsageReported
+from tailrace.providers import Finish, Sink
+from tailrace.requests import ChatRequest
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -29,12 +32,20 @@ async def test_a_reader_that_stays_is_handed_everything(target: str, middleware:
         assert row.output_tokens
 
 
+class Burst(Tap):
+    """Says all, and finishes, in one step of its task."""
+
+    async def run(self, request: ChatRequest, sink: Sink) -> Finish:
+        sink([*(TextDelta(text=" so") for _ in range(20)), UsageReported(input_tokens=1, output_tokens=20)])
+        return Finish(reason="stop")
+
+
 @pytest.mark.parametrize("middleware", [False, True], ids=["direct", "awaiting"])
 async def test_an_answer_that_comes_in_one_step_is_delivered(middleware: bool) -> None:
     """A provider that says all without a pause, and finishes in the same step, has delivered all too."""
-    async with gateway(middleware=middleware) as house:
+    async with gateway(Burst(name="burst"), middleware=middleware) as house:
         for count, asked in enumerate([HI, {**HI, "session_id": "s"}], 1):
-            answer = await house.ask("POST", STREAM, {**asked, "model": "simulated/n20-d0"})
+            answer = await house.ask("POST", STREAM, {**asked, "model": "burst/b"})
             assert answer.objects[-1]["done"]
             row = (await house.settled(count))[-1]
             assert (row.delivered_tokens, row.output_tokens) == (20, 20)

@@ -96,6 +96,16 @@ async def test_a_url_names_the_file(tmp_path: Path) -> None:
     assert (tmp_path / "o d?d#%" / "ü.db").stat().st_size > 0
 
 
+async def test_a_missing_driver_is_named(alone: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without PostgreSQL's driver a URL of PostgreSQL's is refused, saying what to install."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    settings = Settings(data_dir=alone.data_dir, database_url=SecretUrl("postgresql://user@host/name"))
+    with pytest.raises(SettingsError, match=r"tailrace\[postgres\]"):
+        create_ledger(settings)
+    with pytest.raises(SettingsError, match=r"tailrace\[postgres\]"):
+        await upgrade_database(settings)
+
+
 async def test_a_database_that_is_none_is_refused(alone: Settings) -> None:
     """A file that is no database, one of a newer version, a folder in its place: each is said, with its path."""
     alone.data_dir.mkdir(parents=True)

@@ -58,6 +58,7 @@ class PostgresStore(Store):
 
     def __init__(self, installation: PostgresInstallation) -> None:
         self.settings = installation.settings
+        self.database = installation.name
         self.url = installation.server.url(installation.name)
 
     def env(self, name: str = "server") -> dict[str, str]:

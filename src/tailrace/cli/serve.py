@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import sys
 from typing import Annotated, Final
@@ -57,9 +58,10 @@ def _serve(settings: Settings) -> int:
         typer.echo(f"tailrace {__version__} at {url}{settings.server.root_path}, model {Models(settings).default}")
         sys.stdout.flush()
 
-    sockets = bind(settings.server.host, settings.server.port)
-    server = Server(create_app(settings), settings, announce=announce)
-    server.run(sockets)
+    with contextlib.ExitStack() as bound:
+        sockets = [bound.enter_context(listener) for listener in bind(settings.server.host, settings.server.port)]
+        server = Server(create_app(settings), settings, announce=announce)
+        server.run(sockets)
     return INTERRUPTED if server.force_exit else 0
 
 

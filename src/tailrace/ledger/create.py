@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib.util
 import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tailrace.errors import SettingsError
 from tailrace.ledger.base import Ledger
 from tailrace.ledger.locks import FileOwners
 from tailrace.ledger.spool import Spool
@@ -40,13 +42,15 @@ async def upgrade_database(settings: Settings) -> None:
     if url is None or url.startswith("sqlite:"):
         await asyncio.to_thread(migrate, database_path(url, settings.data_dir))
     else:
+        _require_driver()
         from tailrace.ledger import postgres
 
         await postgres.upgrade(url)
 
 
 def _create_postgres(url: str, data_dir: Path, *, serving: bool) -> Ledger:
-    # Late, so that who stays with SQLite need not load the other driver.
+    _require_driver()
+    # Late, so that who stays with SQLite need not have the other driver.
     from tailrace.ledger.advisory import AdvisoryOwners
     from tailrace.ledger.postgres import PostgresDatabase
 
@@ -58,6 +62,11 @@ def _create_postgres(url: str, data_dir: Path, *, serving: bool) -> Ledger:
         owners=AdvisoryOwners(database.connect) if serving else None,
         spool=_create_spool(data_dir / f"spool-{place[:12]}"),
     )
+
+
+def _require_driver() -> None:
+    if importlib.util.find_spec("asyncpg") is None:
+        raise SettingsError("PostgreSQL needs its driver: install tailrace[postgres]", where="TAILRACE_DATABASE_URL")
 
 
 def _create_spool(folder: Path) -> Spool:

@@ -71,6 +71,8 @@ class SqlLedger(Ledger):
             if self._owners is not None:
                 await self._owners.take()
                 await self.sweep()
+                # Written here for the first time, so that a database that can't be written is refused at once
+                await self.signing_secret()
         except StoreError as error:
             await self.close()
             raise SettingsError(str(error), where="TAILRACE_DATABASE_URL") from error

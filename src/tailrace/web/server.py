@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from tailrace.errors import SettingsError
 from tailrace.settings import Settings
 from tailrace.web.connection import ChunkWriter, Connection, Phase
+from tailrace.web.startup import Startup, silence
 
 _BACKLOG: Final = 4096
 _HURRY_S: Final = 1.0
@@ -50,7 +51,8 @@ class Server(uvicorn.Server):
     """How long viewers may take for their last bytes once the listeners are closed."""
 
     def __init__(self, app: Any, settings: Settings, *, announce: Callable[[str], None] | None = None) -> None:
-        super().__init__(build_config(app, settings))
+        self._start = Startup()
+        super().__init__(build_config(RawSend(app, self._start), settings))
         self._app = app
         self._drain_s = settings.stream.drain_s
         self._announce = announce
@@ -58,8 +60,14 @@ class Server(uvicorn.Server):
         self._drain: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the app, then listen, then say so."""
-        await super().startup(sockets)
+        """Start the app, then listen, then say so. Raises SettingsError where the app refuses its settings."""
+        silence(self)
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            if self._start.refusal is None:
+                raise
+            raise self._start.refusal from None
         # What lives from the start on lives until the end: the collector need not look at it again
         gc.collect()
         gc.freeze()
@@ -132,15 +140,18 @@ class Server(uvicorn.Server):
 class RawSend:
     """The outermost ASGI wrapper: it hands the server's own `send` down, around whatever a framework wraps it in."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, start: Startup) -> None:
         self._app = app
+        self._start = start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            extensions = scope.setdefault("extensions", {})
-            extensions["tailrace.send"] = send
-            if isinstance(cycle := getattr(send, "__self__", None), RequestResponseCycle):
-                extensions["tailrace.write"] = ChunkWriter(cycle)
+        if scope["type"] != "http":
+            await self._start.run(self._app, scope, receive, send)
+            return
+        extensions = scope.setdefault("extensions", {})
+        extensions["tailrace.send"] = send
+        if isinstance(cycle := getattr(send, "__self__", None), RequestResponseCycle):
+            extensions["tailrace.write"] = ChunkWriter(cycle)
         await self._app(scope, receive, send)
 
 
@@ -148,7 +159,7 @@ def build_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """uvicorn's configuration, loaded. Raises SettingsError for a certificate or key that can't be used."""
     server = settings.server
     config = uvicorn.Config(
-        RawSend(app),
+        app,
         host=server.host,
         port=server.port,
         workers=1,

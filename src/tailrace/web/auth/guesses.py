@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from tailrace.errors import RequestError
 
@@ -30,6 +32,15 @@ class Guesses:
         self._addresses = addresses
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    def turn(self, address: str) -> asyncio.Semaphore:
+        """Hold it from `take` on: who comes with a right key among many waits for the others, and is not refused."""
+        bucket = _bucket(address)
+        turn = self._turns.get(bucket)
+        if turn is None:
+            turn = self._turns[bucket] = asyncio.Semaphore(self._at_once)
+        return turn
 
     def take(self, address: str) -> None:
         """Take one guess before it is looked at. Raises RequestError 429 where none is left."""

@@ -149,16 +149,17 @@ class KeyGate:
     async def _look_up(self, text: KeyText, request: Request) -> Key:
         """Ask the ledger, for refusals too: how long one takes says nothing about which keys there are."""
         address = self._proxies.client_address(request)
-        self._guesses.take(address)
-        try:
-            key = self._holder(text, await self._find(text.id))
-        except RequestError:
+        async with self._guesses.turn(address):
+            self._guesses.take(address)
+            try:
+                key = self._holder(text, await self._find(text.id))
+            except RequestError:
+                self._guesses.give_back(address)
+                raise
+            if key is None:
+                raise unauthorized()
             self._guesses.give_back(address)
-            raise
-        if key is None:
-            raise unauthorized()
-        self._guesses.give_back(address)
-        return key
+            return key
 
     async def _find(self, key_id: str) -> Found | None:
         try:

@@ -102,7 +102,8 @@ def test_the_oldest_turns_are_left_out_first() -> None:
 
 
 def count(messages: list[Message]) -> int:
-    return tokens.count_request(ChatRequest(model="m", messages=tuple(messages)), "m")[0]
+    """How long they are, one by one, in tokens."""
+    return sum(tokens.count_request(ChatRequest(model="m", messages=(message,)), "m")[0] for message in messages)
 
 
 def test_new_messages_always_go_in() -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from tailrace.dialects.base import json_bytes
 from tailrace.events import Event, Failed, Finished, Started, TextDelta, UsageReported
+from tailrace.ledger import Status
 from tailrace.streamlog import Ring, RingLog
-from tailrace.web.states import Status, describe, status_of
+from tailrace.web.states import describe, status_of
 
 OPENING: list[Event] = [Started(model="gpt-4o", created_at=5.0), TextDelta(text="Hel"), TextDelta(text="lo")]
 USAGE = UsageReported(input_tokens=1, output_tokens=2, source="counted")

@@ -5,8 +5,7 @@ from typing import Final
 from tailrace.dialects.base import Call, Dialect, Encoder
 from tailrace.dialects.delta import DELTA
 from tailrace.dialects.meta import META
-from tailrace.dialects.openai_chat import OPENAI_CHAT, OPENAI_CHAT_USAGE
-from tailrace.dialects.openai_models import list_models
+from tailrace.dialects.openai_chat import OPENAI_CHAT, OPENAI_CHAT_USAGE, list_models
 from tailrace.dialects.raw import RAW
 from tailrace.dialects.token import TOKEN
 from tailrace.errors import RequestError

@@ -1,5 +1,6 @@
 """Generations: the answers being made, each a task of the application, with the money's side of it."""
 
+from tailrace.generation.accounts import settled_status
 from tailrace.generation.admission import Admission, Admitted, Order
 from tailrace.generation.attempts import Attempt
 from tailrace.generation.bookkeeping import Bookkeeper
@@ -15,4 +16,5 @@ __all__ = [
     "Generations",
     "Order",
     "new_generation_id",
+    "settled_status",
 ]

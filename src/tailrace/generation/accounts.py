@@ -105,7 +105,7 @@ class Account:
         now = time.time()
         return Settlement(
             id=self.opening.id,
-            status=status_of(terminal),
+            status=settled_status(terminal),
             reason=terminal.reason if isinstance(terminal, Finished) else terminal.code,
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens or 0,
@@ -137,7 +137,7 @@ class Account:
         return answer_turn(answered.events, generation_id=self.opening.id, now=now, whole=whole)
 
 
-def status_of(terminal: Finished | Failed) -> Status:
+def settled_status(terminal: Finished | Failed) -> Status:
     """The word of a usage row for how an answer ended."""
     return "finished" if isinstance(terminal, Finished) else _STATUSES.get(terminal.code, "failed")
 

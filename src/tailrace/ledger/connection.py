@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 LARGEST_GROUP: Final = 256
 
+_HURRIED_MS: Final = 50
+_PRIMARY_CODE: Final = 0xFF  # the rest says more exactly what kind of it
+
 _Job: TypeAlias = tuple[Callable[[], Work[Any]], "Future[Any]"]
 
 
@@ -45,6 +48,7 @@ class Connection:
         self._closed = False
         # The thread's own
         self.connection: sqlite3.Connection | None = None
+        self._patience_ms: int | None = None
         self._running = True
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
@@ -109,7 +113,9 @@ class Connection:
             connection = self._connected()
             connection.execute(self._begin)
         except Exception as error:
+            self._lose_patience(error)
             return [_store_error(error) for _ in makes]
+        self._regain_patience(connection)
         try:
             outcomes = [_attempt(connection, make) for make in makes]
             connection.execute("COMMIT")
@@ -124,6 +130,17 @@ class Connection:
         if self.connection is None:
             self.connection = self._connect()
         return self.connection
+
+    def _lose_patience(self, error: Exception) -> None:
+        """What waits behind a group that waited in vain for another process shall not wait as long, each in turn."""
+        if self._patience_ms is None and self.connection is not None and _is_busy(error):
+            (self._patience_ms,) = self.connection.execute("PRAGMA busy_timeout").fetchone()
+            self.connection.execute(f"PRAGMA busy_timeout = {_HURRIED_MS}")
+
+    def _regain_patience(self, connection: sqlite3.Connection) -> None:
+        if self._patience_ms is not None:
+            connection.execute(f"PRAGMA busy_timeout = {self._patience_ms}")
+            self._patience_ms = None
 
     def _execute(self, sql: str) -> None:
         # Nobody waits for it; what is wrong with the database is said to those who do.
@@ -148,6 +165,7 @@ class Connection:
         if self.connection is not None:
             self.connection.close()
             self.connection = None
+            self._patience_ms = None
 
     def _stop(self) -> None:
         self._running = False
@@ -172,6 +190,10 @@ def _drive(connection: sqlite3.Connection, work: Work[T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+
+
+def _is_busy(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
 
 
 def _store_error(error: Exception) -> Exception:

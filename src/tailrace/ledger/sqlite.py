@@ -23,12 +23,15 @@ from sqlalchemy.pool import StaticPool
 from tailrace.errors import SettingsError, StoreError
 from tailrace.ledger import migrations
 from tailrace.ledger.connection import Connection
-from tailrace.ledger.database import Database, P, T, Work
+from tailrace.ledger.database import Database, P, Query, T, Work
 
 BUSY_S: Final = 5.0
 """How long to wait for another process's transaction."""
 
 _WHERE: Final = "TAILRACE_DATA_DIR"
+
+_TOUCH: Final = Query("""-- See that the file can be written.
+    UPDATE versions SET number = number WHERE name = 'keys'""")
 _CHECKPOINT_GROUPS: Final = 100
 """After so many groups the write-ahead log is copied into the file, by a thread that holds up no opening with it."""
 
@@ -71,7 +74,7 @@ class SqliteDatabase(Database):
         self._writer = Connection(write, begin="BEGIN IMMEDIATE", name="ledger-writer", check=self._check)
         try:
             # From here on it holds the file, even if that is deleted.
-            await self.write(_nothing)
+            await self.write(_touch)
         except StoreError as error:
             await self.close()
             raise SettingsError(f"the database {self._path} can't be written: {error}", where=_WHERE) from error
@@ -156,9 +159,9 @@ class SqliteDatabase(Database):
         self._identity = self._look()
 
 
-def _nothing() -> Work[None]:
-    """Connect, and see that a transaction can begin."""
-    yield from ()
+def _touch() -> Work[None]:
+    """Change nothing, but by writing: a transaction alone can begin in a file that can't be written."""
+    yield _TOUCH, {}
 
 
 def migrate(path: Path) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 from tailrace.dialects import DIALECTS
 from tailrace.dialects.body import QUERY_FIELDS, ChatBody
 from tailrace.dialects.messages import MessageBody
-from tailrace.dialects.openai_chat_body import CompletionBody
+from tailrace.dialects.openai_chat.body import CompletionBody
 from tailrace.web.schemas import Problem, SessionList, SessionMessages, StreamList, StreamState, WholeAnswer
 
 Schema: TypeAlias = dict[str, Any]

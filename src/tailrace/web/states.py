@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from tailrace.dialects.own import Answer, usage_json
 from tailrace.events import Failed, Finished
+from tailrace.generation import settled_status
+from tailrace.ledger import Status
 from tailrace.streamlog import RingLog
-
-Status: TypeAlias = Literal["running", "finished", "aborted", "failed", "interrupted"]
 
 
 def status_of(terminal: Finished | Failed | None) -> Status:
     """The one word for how a stream stands."""
-    match terminal:
-        case None:
-            return "running"
-        case Finished():
-            return "finished"
-        case Failed(code="cancelled"):
-            return "aborted"
-        case Failed(code="interrupted"):
-            return "interrupted"
-        case Failed():
-            return "failed"
+    return "running" if terminal is None else settled_status(terminal)
 
 
 def describe(log: RingLog, *, with_text: bool = True) -> dict[str, Any]:

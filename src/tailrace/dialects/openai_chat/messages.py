@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from tailrace.dialects.openai_chat_parts import ContentBody, LenientModel, read_content, refuse
+from tailrace.dialects.openai_chat.parts import ContentBody, LenientModel, read_content, refuse
 from tailrace.errors import RequestError
 from tailrace.requests import Image, Message, Part, Reasoning, Text, ToolCall, ToolResult
 

@@ -12,9 +12,9 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from tailrace.dialects.base import Call, Dialect, Encoder, json_bytes
-from tailrace.dialects.openai_chat_answer import MESSAGE_KINDS, completion_id, fold_completion, usage_json
-from tailrace.dialects.openai_chat_body import read_completion
-from tailrace.dialects.openai_errors import write_failure, write_refusal
+from tailrace.dialects.openai_chat.answer import MESSAGE_KINDS, completion_id, fold_completion, usage_json
+from tailrace.dialects.openai_chat.body import read_completion
+from tailrace.dialects.openai_chat.errors import write_failure, write_refusal
 from tailrace.errors import RequestError
 from tailrace.events import (
     Event,

@@ -13,9 +13,9 @@ from pydantic_core import PydanticCustomError
 from tailrace.dialects.base import Call
 from tailrace.dialects.body import OnDisconnectField, StopField, ToolChoiceBody, ToolChoiceField
 from tailrace.dialects.faults import own_places
-from tailrace.dialects.openai_chat_messages import MessageBody, check_results
-from tailrace.dialects.openai_chat_parts import LenientModel, refuse
-from tailrace.dialects.openai_errors import write_param
+from tailrace.dialects.openai_chat.errors import write_param
+from tailrace.dialects.openai_chat.messages import MessageBody, check_results
+from tailrace.dialects.openai_chat.parts import LenientModel, refuse
 from tailrace.errors import RequestError
 from tailrace.requests import ChatRequest, ResponseFormat, Tool
 

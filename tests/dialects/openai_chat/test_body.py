@@ -14,7 +14,7 @@ from tests.dialects.answers import WHOLE
 from tests.dialects.reading import STREAM_ID
 
 from tailrace.dialects import OPENAI_CHAT, Call
-from tailrace.dialects.openai_chat_body import CompletionBody
+from tailrace.dialects.openai_chat.body import CompletionBody
 from tailrace.errors import RequestError
 from tailrace.requests import (
     ChatRequest,

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from tests.postgres import PostgresServer
 from tests.reader import Answer, ask
 from tests.server import RunningServer, running_server
-from tests.system.commands import run
+from tests.system.audience import SIZE, attended
 from tests.system.customer import ADMIN_KEY, Customer, new_customer
 from tests.system.stage import UPSTREAM_KEY, Stage
 from tests.system.stores import PostgresStore, SqliteStore
 from tests.system.voices import OpenAIVoice
 from tests.upstream import Script, Step, answer
-from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -136,12 +136,21 @@ def assert_kept_in_sessions_alone(files: bytes, secrets: tuple[str, ...]) -> Non
 async def test_nothing_is_said_in_trouble(
     postgres: PostgresServer, postgres_store: PostgresStore, stage: Stage
 ) -> None:
-    """While PostgreSQL is down too: neither the log at its loudest nor the spool holds a key, and the spool holds no
-    word of an answer without a session; the database's password is in neither."""
+    """While PostgreSQL is down too: neither the log at its loudest nor an answer nor the spool holds a key or the
+    database's password, and the spool has only the answers that a session keeps."""
     url = postgres_store.url.replace("tailrace@", "tailrace:canary-password@")
     env = {**stage.env, **postgres_store.env(), "TAILRACE_DATABASE_URL": url, "TAILRACE_ADMIN_KEY": ADMIN_KEY}
     async with running_server("--log-level", "debug", env=env) as server:
-        customer = await new_customer(server.url)
-        stage.set(PROMPT, [VOICE.head, VOICE.say(ANSWER), answering := stage.gate(), VOICE.end("stop")])
-        _ = answering
-    assert_silent(str(server.logs()), *secrets_of(customer), "canary-password")
+        async with attended(server, stage, text=ANSWER) as audience:
+            await asyncio.to_thread(postgres.stop)
+            await audience.end()
+            refused = await audience.ask()
+            stranger = await audience.customer.ask("GET", "/v1/streams", **{"x-api-key": f"{audience.customer.key}x"})
+            spool = contents(postgres_store.settings.data_dir)
+            await asyncio.to_thread(postgres.start)
+            await audience.assert_counted()
+    secrets = (*secrets_of(audience.customer), "canary-password")
+    assert_silent(str(server.logs()), *secrets, ANSWER)
+    assert_silent(refused.body + stranger.body, *secrets)
+    assert_silent(spool, *secrets)
+    assert spool.count(ANSWER.encode()) == SIZE // 2

@@ -22,7 +22,7 @@ async def client() -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 async def test_a_stream_is_the_whole_answer(client: openai.AsyncOpenAI) -> None:
-    """The pieces of a stream make up the text of the answer that is not streamed, and the usage comes when asked for."""
+    """The pieces of a stream make up the text of the answer that is not streamed; usage comes when asked for."""
     pieces: list[str] = []
     usage = None
     async with await client.chat.completions.create(
@@ -57,12 +57,10 @@ async def test_tool_calls_come_in_pieces(client: openai.AsyncOpenAI) -> None:
 
 async def test_a_stream_that_breaks_off_raises(client: openai.AsyncOpenAI) -> None:
     """An upstream that is cut in mid-stream is an exception to the client, never a quiet end."""
+    stream = await client.chat.completions.create(model="simulated/n9-x3", messages=QUESTION, stream=True)
     with pytest.raises(openai.APIError, match="broke off after 3 tokens"):
-        async with await client.chat.completions.create(
-            model="simulated/n9-x3", messages=QUESTION, stream=True
-        ) as stream:
-            async for _ in stream:
-                pass
+        [chunk async for chunk in stream]
+    await stream.close()
 
 
 async def test_refusals_are_the_clients_own_errors(client: openai.AsyncOpenAI) -> None:

@@ -5,75 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
 
 import pytest
 from tests.postgres import PostgresServer
-from tests.reader import Answer, Reader
-from tests.server import RunningServer
 from tests.system.commands import Ran, run
-from tests.system.customer import ADMIN_KEY, Customer, new_customer
+from tests.system.customer import ADMIN_KEY, new_customer
 from tests.system.disks import Disk, LimitedDisk, can_mount, mounted
 from tests.system.moments import serving
 from tests.system.stage import Stage
 from tests.system.stores import PostgresStore, SqliteStore, Store
-from tests.system.voices import REPORTED, OpenAIVoice
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-VOICE: Final = OpenAIVoice()
-QUICK: Final = {"message": "Hi", "model": "simulated/n1-d0"}
-ENDING: Final = 20
-
-
-class Audience:
-    """Readers in the middle of their answers, every other one in a session. `end` lets the answers end."""
-
-    def __init__(self, customer: Customer, stage: Stage, readers: Sequence[Reader], may_end: asyncio.Event) -> None:
-        self.customer = customer
-        self.stage = stage
-        self.readers = readers
-        self._may_end = may_end
-
-    async def end(self) -> None:
-        """Let all answers end, and see that the readers get them whole."""
-        self._may_end.set()
-        for answer in await asyncio.gather(*(reader.whole() for reader in self.readers)):
-            assert answer.text == "Hello"
-            assert answer.events[-1].data == "[DONE]"
-
-    async def ask(self) -> Answer:
-        """One more request."""
-        return await self.customer.ask("POST", "/v1/chat", QUICK)
-
-    async def assert_counted(self, *, more: int = 0) -> None:
-        """Every answer has one row, with the upstream's own figures; `more` are other answers that were whole."""
-        rows = await self.customer.settled(len(self.readers) + more)
-        ids = {reader.answer.headers["x-tailrace-stream"] for reader in self.readers}
-        own = [row for row in rows if row["id"] in ids]
-        assert len(own) == len(self.readers)
-        assert len(rows) == len(self.readers) + more
-        assert {(row["status"], row["input_tokens"], row["output_tokens"]) for row in own} == {("finished", *REPORTED)}
-        assert {row["status"] for row in rows} == {"finished"}
-
-
-@asynccontextmanager
-async def attended(server: RunningServer, stage: Stage, *, count: int = ENDING) -> AsyncIterator[Audience]:
-    """So many readers in the middle of their answers."""
-    customer, may_end = await new_customer(server.url), asyncio.Event()
-    stage.set("Wait.", [VOICE.head, VOICE.say("Hello"), may_end, VOICE.end("stop")])
-    async with AsyncExitStack() as stack:
-        readers = [await stack.enter_async_context(Reader(server.url)) for _ in range(count)]
-        for place, reader in enumerate(readers):
-            session = {"session_id": f"s{place}"} if place % 2 else {}
-            body = {"message": "Wait.", "model": "openai/m", **session}
-            await reader.ask("POST", "/v1/chat/stream", body, headers=customer.headers)
-        for reader in readers:
-            await reader.until(b"Hello")
-        yield Audience(customer, stage, readers, may_end)
 
 
 def spooled(store: Store, name: str = "server") -> list[Path]:
@@ -114,7 +58,7 @@ async def test_what_waits_outlives_a_crash(
     async with serving(postgres_store, stage) as server, attended(server, stage) as audience:
         await asyncio.to_thread(postgres.stop)
         await audience.end()
-        await eventually(lambda: lines_in(spooled(postgres_store)), lambda lines: lines == ENDING)
+        await eventually(lambda: lines_in(spooled(postgres_store)), lambda lines: lines == SIZE)
         await server.kill()
     assert_refused(await start(postgres_store.env()), "TAILRACE_DATABASE_URL", "PostgreSQL can't be used")
     await asyncio.to_thread(postgres.start)
@@ -190,7 +134,7 @@ async def test_a_file_that_is_deleted(sqlite_store: SqliteStore, stage: Stage) -
         await audience.end()
         assert (await audience.ask()).status == 200
         await audience.assert_counted(more=1)
-    assert len(await sqlite_store.rows()) == ENDING + 1
+    assert len(await sqlite_store.rows()) == SIZE + 1
 
 
 # At start

@@ -25,6 +25,7 @@ from tailrace.events import ReasoningDelta, TextDelta, ToolCallDelta, ToolCallSt
 from tailrace.generation import Attempt, Generations
 from tailrace.generation.accounts import Account
 from tailrace.ledger import Budget, Ledger, Row, create_ledger
+from tailrace.ledger import Price as PicoPrice
 from tailrace.limits import MemoryLimits, Quota
 from tailrace.metrics import Metrics
 from tailrace.prices import Tariff
@@ -246,9 +247,8 @@ async def test_a_long_request_has_its_own_price() -> None:
         assert row.cost == cost
 
 
-def create_price(amount: int) -> Any:
-    from tailrace.ledger import Price as PicoPrice
-
+def create_price(amount: int) -> PicoPrice:
+    """A price of so many pico-USD for every token."""
     return PicoPrice(input=amount, cached_input=amount, output=amount)
 
 

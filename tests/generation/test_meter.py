@@ -108,6 +108,17 @@ def test_too_long_at_the_exact_byte(letter: str) -> None:
         Meter(ASKED, max_bytes=10 * size - 1).fold(texts(letter * 10))
 
 
+@pytest.mark.parametrize("caps", [{"max_bytes": 9}, {"max_bytes": LARGE, "max_deltas": 2.5}])
+async def test_what_was_too_much_is_counted(caps: dict[str, float]) -> None:
+    """The read that breaks a cap stays out of the log, but the upstream has sent it, and will have it paid."""
+    meter = Meter(ASKED, **caps)  # type: ignore[arg-type]
+    kept = meter.fold(texts("one"))
+    with pytest.raises(StreamError):
+        meter.fold(texts(" two", " three"))
+    usage = await meter.settle(kept, whole=False)
+    assert (usage.output_tokens, usage.source) == (tokens.count("one two three", ASKED.model)[0], "counted")
+
+
 @pytest.mark.parametrize(
     "event",
     [

@@ -90,10 +90,6 @@ class House:
         await self.generations.close()
 
 
-class Reader(Viewer):
-    """Who reads along."""
-
-
 class Answers(RuleBasedStateMachine):
     """Processes that start, crash and start again; answers that begin, say something, end, are left and cancelled."""
 
@@ -149,7 +145,7 @@ class Answers(RuleBasedStateMachine):
         with contextlib.suppress(RequestError):
             admitted = await house.admission.admit(order)
             if isinstance(admitted, Admitted):
-                admitted.generation.log.attach(Reader())
+                admitted.generation.log.attach(Viewer())
                 self.asked.add(admitted.generation.id)
                 self.answers.append((admitted.generation, await house.tap.asked(runs + 1)))
 

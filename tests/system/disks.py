@@ -58,7 +58,7 @@ class LimitedDisk(Disk):
 @contextmanager
 def mounted(folder: Path) -> Iterator[MountedDisk]:
     """Mount one on this folder."""
-    command = ["mount", "-t", "tmpfs", "-o", f"size={_SIZE},mode=0700", "tailrace-test", folder]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={_SIZE},mode=0700", "tailrace-test", str(folder)]
     subprocess.run(command, check=True, capture_output=True)
     try:
         yield MountedDisk(folder)

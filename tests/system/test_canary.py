@@ -52,9 +52,10 @@ async def watched(store: SqliteStore | PostgresStore, stage: Stage, level: str) 
 
 async def talk(customer: Customer, stage: Stage) -> list[Answer]:
     """Go through every way in which an answer can end, in a session and without one; all that the server said."""
-    told = []
+    told: list[Answer] = []
     for name, script in SCRIPTS.items():
-        for session in ({}, {"session_id": f"canary-session-{name}"}):
+        sessions: tuple[dict[str, str], ...] = ({}, {"session_id": f"canary-session-{name}"})
+        for session in sessions:
             prompt = f"{PROMPT}{name} {len(told)}."
             stage.set(prompt, script)
             body = {"message": prompt, "model": "openai/m", **session}
@@ -140,17 +141,21 @@ async def test_nothing_is_said_in_trouble(
     database's password, and the spool has only the answers that a session keeps."""
     url = postgres_store.url.replace("tailrace@", "tailrace:canary-password@")
     env = {**stage.env, **postgres_store.env(), "TAILRACE_DATABASE_URL": url, "TAILRACE_ADMIN_KEY": ADMIN_KEY}
-    async with running_server("--log-level", "debug", env=env) as server:
-        async with attended(server, stage, text=ANSWER) as audience:
-            await asyncio.to_thread(postgres.stop)
-            await audience.end()
-            refused = await audience.ask()
-            stranger = await audience.customer.ask("GET", "/v1/streams", **{"x-api-key": f"{audience.customer.key}x"})
-            spool = contents(postgres_store.settings.data_dir)
-            await asyncio.to_thread(postgres.start)
-            await audience.assert_counted()
+    async with (
+        running_server("--log-level", "debug", env=env) as server,
+        attended(server, stage, text=ANSWER) as audience,
+    ):
+        await asyncio.to_thread(postgres.stop)
+        await audience.end()
+        refused = await audience.ask()
+        stranger = await audience.customer.ask("GET", "/v1/streams", **{"x-api-key": f"{audience.customer.key}x"})
+        spool = contents(postgres_store.settings.data_dir)
+        await asyncio.to_thread(postgres.start)
+        await audience.assert_counted()
     secrets = (*secrets_of(audience.customer), "canary-password")
     assert_silent(str(server.logs()), *secrets, ANSWER)
     assert_silent(refused.body + stranger.body, *secrets)
     assert_silent(spool, *secrets)
-    assert spool.count(ANSWER.encode()) == SIZE // 2
+    waiting = [json.loads(line)["settlement"] for line in spool.splitlines() if line]
+    assert [one["answer"] is not None for one in waiting].count(True) == SIZE // 2
+    assert len(waiting) == SIZE

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.postgres import PostgresServer
+from tests.system.audience import QUICK, SIZE, attended
 from tests.system.commands import Ran, run
 from tests.system.customer import ADMIN_KEY, new_customer
 from tests.system.disks import Disk, LimitedDisk, can_mount, mounted

@@ -128,8 +128,7 @@ async def cancel(customer: Customer, reader: Reader, play: Play) -> None:
     (row,) = await customer.rows()
     cancelled = await customer.ask("POST", f"/v1/streams/{row['id']}/cancel")
     assert cancelled.status == 200
-    told = await reader.whole()
-    assert "cancelled" in told.body.decode()
+    assert b"cancelled" in (await reader.whole()).body
 
 
 @plays_of("mute", "pause")
@@ -143,7 +142,7 @@ async def test_what_the_reader_ends(
     async with Reader(customer.url) as reader:
         await reader.ask("POST", "/v1/chat/stream", play.body, headers=customer.headers)
         await begun(customer, stage, play)
-        await until(lambda: reader.answer.text == play.text)
+        await told(reader, play)
         await leaving(customer, reader, play)
         assert_settled(await customer.row(), play, "aborted", "cancelled")
 
@@ -153,6 +152,11 @@ async def begun(customer: Customer, stage: Stage, play: Play) -> None:
     await eventually(customer.rows, len)
     if play.model == "m":
         await stage.asked(play.prompt)
+
+
+async def told(reader: Reader, play: Play) -> None:
+    """Wait until the reader has all that the upstream said."""
+    await until(lambda: reader.answer.text == play.text)
 
 
 @plays_of("mute", "pause")
@@ -173,8 +177,8 @@ async def test_what_the_budget_ends(servers: Servers, stage: Stage, player: Play
     customer = await new_customer(await servers(PATIENT), budget_usd="3.5")
     play = player.play(scene, stage)
     body = {**play.body, "model": f"priced-{play.provider}"}
-    told = await customer.ask("POST", "/v1/chat/stream", body)
-    assert b"budget_exceeded" in told.body
+    answer = await customer.ask("POST", "/v1/chat/stream", body)
+    assert b"budget_exceeded" in answer.body
     row = await customer.row()
     assert_settled(row, play, "failed", "budget_exceeded")
     assert row["cost_usd"] == row["output_tokens"] > 3.5
@@ -193,7 +197,7 @@ async def test_what_a_stop_ends(stage: Stage, tmp_path: Path) -> None:
             reader = await stack.enter_async_context(Reader(server.url))
             await reader.ask("POST", "/v1/chat/stream", play.body, headers=customer.headers)
             await begun(customer, stage, play)
-            await until(lambda reader=reader, play=play: reader.answer.text == play.text)
+            await told(reader, play)
         server.signal(signal.SIGTERM)
         assert await server.ended() == 0
     rows = await read_rows(Settings(data_dir=tmp_path))

@@ -33,7 +33,7 @@ def read_frames(url: str) -> Iterator[tuple[float, str]]:
 def draw(frames: list[tuple[float, str]]) -> str:
     """The picture as SVG."""
     console = Console(record=True, width=112, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
-    console.print(Text("$ curl -N localhost:8000/v1/chat/stream --json '{\"message\": \"Why do rivers meander?\"}'"))
+    console.print(Text('$ curl -N localhost:8000/v1/chat/stream --json \'{"message": "Why do rivers meander?"}\''))
     for milliseconds, line in [*frames[:_SHOWN], (0.0, "⋮"), *frames[-2:]]:
         stamp = f"{milliseconds:6.0f} ms  " if milliseconds else " " * 11
         shown = line if len(line) < 98 else f"{line[:44]} … {line[-50:]}"

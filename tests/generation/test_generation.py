@@ -304,3 +304,19 @@ async def test_draining_seals_what_does_not_end() -> None:
     assert [end_of(await settled(one)) for one in (quick, slow)] == ["stop", "draining"]
     assert generations.running() == []
     await generations.close()
+
+
+async def test_an_error_in_settling_still_ends_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong after the last token, a reader gets an end, and the log says why."""
+
+    async def broken(generation: Generation, *, whole: bool) -> UsageReported:
+        raise ZeroDivisionError("canary")
+
+    monkeypatch.setattr(Generation, "_usage", broken)
+    script = [chunked_head() + said("Hel") + said("lo", '"stop"') + DONE]
+    async with ScriptedUpstream(script) as upstream:
+        with capture_logs() as logs:
+            async with generating(OpenAIProvider(name="up", base_url=upstream.url)) as generation:
+                events = await settled(generation)
+    assert (end_of(events), text_of(events)) == ("internal", "Hello")
+    assert [line["event"] for line in logs] == ["settling_failed"]

@@ -119,7 +119,23 @@ class Generation:
 
     async def _run(self) -> None:
         self._metrics.generation_started()
-        await self._settle(await self._terminal())
+        try:
+            await self._settle(await self._terminal())
+        except Exception:
+            _log.exception("settling_failed", generation=self.id, request=self._request_id)
+            await self._end_anyhow()
+
+    async def _end_anyhow(self) -> None:
+        """Whatever went wrong in settling: no reader waits for an end that never comes, and no row stays open."""
+        if self.log.terminal is not None:
+            return
+        failed = _failed(StreamError("internal", f"an error inside the server ended it ({self._request_id})"))
+        usage = UsageReported(output_tokens=self._meter.deltas, source="estimated")
+        self.log.append([usage, failed])
+        self._metrics.generation_ended(failed, usage)
+        if self.account is not None:
+            await self._guard(self.account.return_lease(usage))
+            await self._guard(self._close(self.account, failed, usage))
 
     async def _terminal(self) -> Finished | Failed:
         """Make the answer, and say how it ended."""

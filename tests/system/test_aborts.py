@@ -74,7 +74,7 @@ async def test_two_hundred_leave_at_once(sqlite_store: SqliteStore, stage: Stage
         async with AsyncExitStack() as stack:
             attending = (attend(customer, stage, place, stack) for place in range(READERS))
             readers = await asyncio.gather(*attending)
-            assert open_files(server.pid) >= before + 2 * READERS
+            assert open_files(server.pid) > 2 * READERS  # a reader's and its upstream's each
             for reader in readers:
                 reader.leave()
             await stage.upstream.closed_by(READERS)

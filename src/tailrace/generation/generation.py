@@ -131,8 +131,7 @@ class Generation:
             return
         failed = _failed(StreamError("internal", f"an error inside the server ended it ({self._request_id})"))
         usage = UsageReported(output_tokens=self._meter.deltas, source="estimated")
-        self.log.append([usage, failed])
-        self._metrics.generation_ended(failed, usage)
+        self._tell([usage, failed], failed, usage)
         if self.account is not None:
             await self._guard(self.account.return_lease(usage))
             await self._guard(self._close(self.account, failed, usage))
@@ -210,12 +209,16 @@ class Generation:
         opening = [self._opening()] if self._first_content is None and isinstance(terminal, Finished) else []
         end: list[Event] = [*opening, usage, terminal]
         if self.account is None:
-            self.log.append(end)
+            self._tell(end, terminal, usage)
         else:
             await self._settle_with(self.account, end, terminal, usage)
         # The log outlives the answer by minutes and shall not keep the whole request with it
         self.log.on_abandoned = None
+
+    def _tell(self, end: list[Event], terminal: Finished | Failed, usage: UsageReported) -> None:
+        """Seal the log; who reads the end finds it counted already."""
         self._metrics.generation_ended(terminal, usage)
+        self.log.append(end)
 
     async def _settle_with(
         self, account: Account, end: list[Event], terminal: Finished | Failed, usage: UsageReported
@@ -223,12 +226,12 @@ class Generation:
         await self._guard(account.return_lease(usage))
         first = account.settles_first(began=self._has_content)
         if not first:
-            self.log.append(end)
+            self._tell(end, terminal, usage)
         # Viewers behind other people's middleware take what is there in the event loop's next turn
         await asyncio.sleep(0)
         await self._guard(self._close(account, terminal, usage))
         if first:
-            self.log.append(end)
+            self._tell(end, terminal, usage)
 
     async def _guard(self, work: Awaitable[None]) -> None:
         """Whatever goes wrong with the books, the answer gets its end."""

@@ -27,7 +27,7 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     """Each test leaves the process's logging as it found it."""
-    loggers = [logging.getLogger(name) for name in ("", "uvicorn.error", "uvicorn.access")]
+    loggers = [logging.getLogger(name) for name in ("", "uvicorn.error", "uvicorn.access", "alembic", "stripe")]
     before = [(logger.handlers[:], logger.filters[:], logger.level) for logger in loggers]
     yield
     structlog.reset_defaults()

@@ -12,6 +12,7 @@ import msgspec
 from tailrace.errors import RequestError
 from tailrace.events import Event, Failed
 from tailrace.requests import ChatRequest
+from tailrace.sse import HEARTBEAT
 
 _encode_json: Final = msgspec.json.Encoder().encode
 
@@ -73,7 +74,7 @@ class Encoder(ABC):
     encoding them and dropping the bytes.
     """
 
-    heartbeat: bytes = b": keep-alive\n"
+    heartbeat: bytes = HEARTBEAT
 
     def __init__(self, stream_id: str) -> None:
         self._id = b"id: " + stream_id.encode() + b"."

@@ -36,11 +36,13 @@ class ImagePart(StrictModel):
     image_url: ImageUrl
 
 
-def _branch_of_part(part: object) -> str | None:
+def branch_of_part(part: object) -> str | None:
+    """The tag of a part, by its type; None where it is no object."""
     return f"<{part.get('type')}>" if isinstance(part, dict) else None
 
 
-def _branch_of_content(content: object) -> str | None:
+def branch_of_content(content: object) -> str | None:
+    """The tag of a message's content: text, or a list of parts."""
     match content:
         case str():
             return "<text>"
@@ -53,7 +55,7 @@ def _branch_of_content(content: object) -> str | None:
 PartBody: TypeAlias = Annotated[
     Annotated[TextPart, Tag("<text>")] | Annotated[ImagePart, Tag("<image_url>")],
     Discriminator(
-        _branch_of_part,
+        branch_of_part,
         custom_error_type="part",
         custom_error_message="Input should be an object whose type is text or image_url",
     ),
@@ -61,7 +63,7 @@ PartBody: TypeAlias = Annotated[
 ContentBody: TypeAlias = Annotated[
     Annotated[str, Tag("<text>")] | Annotated[list[PartBody], Field(min_length=1), Tag("<parts>")],
     Discriminator(
-        _branch_of_content,
+        branch_of_content,
         custom_error_type="content",
         custom_error_message="Input should be a string or an array of parts",
     ),

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final, cast
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from tailrace.web.delivery import CONNECTION
 from tailrace.web.logs import access_logger
 
 HEAD_BYTES: Final = 64 * 1024
@@ -162,7 +163,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._head_bytes = self._head_lines = 0
         self._enter(Phase.HEAD)
-        self.scope["extensions"] = {"tailrace.connection": self.transport}  # type: ignore[dict-item]
+        self.scope["extensions"] = {CONNECTION: self.transport}  # type: ignore[dict-item]
 
     def on_url(self, url: bytes) -> None:
         self._count_head(len(url))

@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from tailrace.errors import SettingsError
 from tailrace.settings import Settings
 from tailrace.web.connection import ChunkWriter, Connection, Phase
+from tailrace.web.delivery import SEND, WRITE
 from tailrace.web.startup import Startup, silence
 
 _BACKLOG: Final = 4096
@@ -149,9 +150,9 @@ class RawSend:
             await self._start.run(self._app, scope, receive, send)
             return
         extensions = scope.setdefault("extensions", {})
-        extensions["tailrace.send"] = send
+        extensions[SEND] = send
         if isinstance(cycle := getattr(send, "__self__", None), RequestResponseCycle):
-            extensions["tailrace.write"] = ChunkWriter(cycle)
+            extensions[WRITE] = ChunkWriter(cycle)
         await self._app(scope, receive, send)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
 from pydantic_core import PydanticCustomError
 
+from tailrace.dialects.messages import branch_of_content, branch_of_part
 from tailrace.requests import Image, Text
 
 
@@ -74,26 +75,12 @@ def _refuse_part(part: object) -> object:
             return part
 
 
-def _branch_of_part(part: object) -> str | None:
-    return f"<{part.get('type')}>" if isinstance(part, dict) else None
-
-
-def _branch_of_content(content: object) -> str | None:
-    match content:
-        case str():
-            return "<text>"
-        case list():
-            return "<parts>"
-        case _:
-            return None
-
-
 PartBody: TypeAlias = Annotated[
     Annotated[TextPart, Tag("<text>")]
     | Annotated[ImagePart, Tag("<image_url>")]
     | Annotated[RefusalPart, Tag("<refusal>")],
     Discriminator(
-        _branch_of_part,
+        branch_of_part,
         custom_error_type="invalid_value",
         custom_error_message="Input should be an object whose type is text or image_url",
     ),
@@ -102,7 +89,7 @@ PartBody: TypeAlias = Annotated[
 ContentBody: TypeAlias = Annotated[
     Annotated[str, Tag("<text>")] | Annotated[list[PartBody], Field(min_length=1), Tag("<parts>")],
     Discriminator(
-        _branch_of_content,
+        branch_of_content,
         custom_error_type="content_type",
         custom_error_message="Input should be a string or an array of parts",
     ),

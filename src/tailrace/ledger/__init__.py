@@ -24,6 +24,7 @@ from tailrace.ledger.base import (
     Turn,
 )
 from tailrace.ledger.create import create_ledger, upgrade_database
+from tailrace.ledger.outbox import bill_for
 from tailrace.ledger.prices import cost_of
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Status",
     "Total",
     "Turn",
+    "bill_for",
     "cost_of",
     "create_ledger",
     "upgrade_database",

@@ -50,6 +50,16 @@ _GIVEN_UP: Final = Query("""-- Keep it, and never send it again.
     WHERE generation_id = :generation_id AND state = 'waiting'""")
 
 
+def bill_for(
+    customer: str | None, meter: str | None, *, input_tokens: int | None, output_tokens: int | None
+) -> Bill | None:
+    """The bill of one settled row; None where its key has no customer, billing is off, or nothing was used."""
+    value = (input_tokens or 0) + (output_tokens or 0)
+    if customer is None or meter is None or value == 0:
+        return None
+    return Bill(customer=customer, meter=meter, value=value)
+
+
 def add_parcel(generation_id: str, bill: Bill, now: float) -> Work[None]:
     """Put a bill into the outbox."""
     yield (

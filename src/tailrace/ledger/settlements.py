@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from tailrace.ledger import checkpoints, outbox, sessions, spend
-from tailrace.ledger.base import Bill, Scope, Settlement
+from tailrace.ledger.base import Scope, Settlement
 from tailrace.ledger.database import Query, Work
 from tailrace.ledger.prices import cost_of, price_values, read_price
 from tailrace.ledger.texts import make_storable
@@ -129,12 +129,6 @@ def _interrupted(generation_id: str, known: Sequence[Any], now: float) -> Settle
         price=price,
         duration_ms=duration or 0.0,
         settled_at=now,
-        bill=_bill(priced[3], priced[4], input_tokens + output_tokens),
+        bill=outbox.bill_for(priced[3], priced[4], input_tokens=input_tokens, output_tokens=output_tokens),
         frees_idempotency_key=not output_tokens,
     )
-
-
-def _bill(customer: str | None, meter: str | None, value: int) -> Bill | None:
-    if customer is None or meter is None or not value:
-        return None
-    return Bill(customer=customer, meter=meter, value=value)

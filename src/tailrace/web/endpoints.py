@@ -16,7 +16,7 @@ from tailrace.errors import RequestError, StoreError
 from tailrace.web.auth import Caller, Gate
 from tailrace.web.edge import Endpoint
 from tailrace.web.exchanges import refuse
-from tailrace.web.openapi import Schema
+from tailrace.web.openapi.building import Schema
 
 Handler: TypeAlias = Callable[[Request, Caller], Awaitable[Response]]
 

@@ -14,7 +14,7 @@ from tailrace.web.admin.usage import Usage
 from tailrace.web.auth import Gate, KeyGate
 from tailrace.web.endpoints import Endpoints
 from tailrace.web.figures import RowList, TotalList
-from tailrace.web.openapi import answering, query_of
+from tailrace.web.openapi.building import answering, query_of
 
 _KEY_ID: Final = {"name": "key_id", "in": "path", "required": True, "schema": {"type": "string"}}
 

@@ -1,0 +1,1 @@
+"""What `/openapi.json` says of every route: bodies, parameters, streams, states and errors."""

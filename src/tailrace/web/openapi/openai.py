@@ -21,9 +21,7 @@ def completing(summary: str) -> Schema:
         "summary": summary,
         "parameters": [LAST_EVENT_ID, ON_DISCONNECT, IDEMPOTENCY_KEY],
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema_of(CompletionBody)}}},
-        "responses": openai_responses(
-            {"application/json": {"schema": {"type": "object"}}, **streams_in("openai_chat")}
-        ),
+        "responses": openai_responses(content),
     }
 
 

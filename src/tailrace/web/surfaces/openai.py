@@ -10,7 +10,7 @@ from tailrace.web.openapi import openai
 
 
 def add_openai(endpoints: Endpoints, answers: Answers, catalogue: Catalogue) -> None:
-    """What a client of OpenAI\'s asks for."""
+    """What a client of OpenAI's asks for."""
     completions = openai.completing("An answer as OpenAI's chat completions give it")
     handler = answers.posting(OPENAI_CHAT, streams=False)
     endpoints.add("POST", "/v1/chat/completions", handler, completions, dialect=OPENAI_CHAT)

@@ -14,9 +14,9 @@ compile() {
         --custom-compile-command "make lock" --output-file "$lock" "$@"
 }
 
-compile run pyproject.toml --extra postgres "$@"
+compile run pyproject.toml --extra postgres --extra redis "$@"
 compile build requirements/build.in --constraints requirements/run.txt "$@"
-compile dev pyproject.toml --extra langchain --extra postgres --extra stripe requirements/build.in requirements/dev.in \
+compile dev pyproject.toml --extra langchain --extra postgres --extra redis --extra stripe requirements/build.in requirements/dev.in \
     --constraints requirements/run.txt --constraints requirements/build.txt "$@"
 compile llama-cpp requirements/llama-cpp.in --no-deps "$@"
 compile llama-server requirements/llama-cpp.in --no-emit-package llama-cpp-python "$@"

@@ -26,6 +26,7 @@ RANKS: Final = (
     {"limits", "metrics", "prices", "billing", "keys"},
     {"generation"},
     {"web"},
+    {"client"},
     {"tailrace"},
     {"cli", "__main__"},
 )
@@ -140,7 +141,7 @@ def shown(path: Path, line: int | None = None) -> str:
 
 
 def rank(room: str) -> int:
-    """How high a room lies. One that stands outside, or is not in the plan at all, lies above every other."""
+    """How high a room lies. One that is not in the plan at all lies above every other."""
     return next((height for height, row in enumerate(RANKS) if room in row), len(RANKS))
 
 

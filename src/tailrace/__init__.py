@@ -1,6 +1,14 @@
 """tailrace carries an LLM's answer, token by token, to the people and programs that wait for it."""
 
-from tailrace.errors import RequestError, SettingsError, StreamError, TailraceError, UpstreamError
+from tailrace.client import Answer, Client, SyncAnswer, SyncClient
+from tailrace.errors import (
+    RequestError,
+    SettingsError,
+    StreamError,
+    TailraceError,
+    UnreachableError,
+    UpstreamError,
+)
 from tailrace.events import (
     Event,
     Failed,
@@ -23,8 +31,10 @@ from tailrace.web.auth import Caller
 from tailrace.web.library import stream_response
 
 __all__ = [
+    "Answer",
     "Caller",
     "ChatRequest",
+    "Client",
     "Event",
     "Failed",
     "Finish",
@@ -42,6 +52,8 @@ __all__ = [
     "Sink",
     "Started",
     "StreamError",
+    "SyncAnswer",
+    "SyncClient",
     "Tailrace",
     "TailraceError",
     "Text",
@@ -51,6 +63,7 @@ __all__ = [
     "ToolCallDelta",
     "ToolCallStarted",
     "ToolResult",
+    "UnreachableError",
     "UpstreamError",
     "UsageReported",
     "__version__",

@@ -5,6 +5,7 @@
     ├── RequestError       what the client sent can't be served; becomes an HTTP error
     ├── WireError          bytes that break the format they claim to be in
     ├── StoreError         a database or a shared log does not answer
+    ├── UnreachableError   the client's server does not answer (any more)
     └── StreamError        a generation can't go on; becomes `Failed`
         └── UpstreamError  the upstream's doing
 
@@ -130,3 +131,12 @@ class WireError(TailraceError):
 
 class StoreError(TailraceError):
     """A database or a shared log does not answer. What can wait is kept; what can't is refused with 503."""
+
+
+class UnreachableError(TailraceError):
+    """The server at `url` could not be reached, or not again in time. What came before it was lost holds."""
+
+    def __init__(self, message: str, *, url: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.url = url

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Final
 
 import typer
 
 from tailrace.cli import db, keys
+from tailrace.cli.chat import chat
 from tailrace.cli.doctor import doctor
 from tailrace.cli.printing import show_help
 from tailrace.cli.serve import INTERRUPTED, serve
+from tailrace.cli.tail import tail
 from tailrace.cli.usage import usage
 from tailrace.errors import RequestError, SettingsError, StoreError
 from tailrace.version import __version__
@@ -46,6 +49,10 @@ def run(arguments: list[str]) -> int:
         return _complain(str(error), FAILED)
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left, as `head` does; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     return status if isinstance(status, int) else 0
 
 
@@ -62,6 +69,8 @@ def tailrace(
 
 
 app.command()(serve)
+app.command()(chat)
+app.command()(tail)
 app.command()(doctor)
 app.command()(usage)
 app.add_typer(keys.app)

@@ -61,6 +61,10 @@ VARIABLES: Final[Mapping[str, Key]] = {
 }
 _READERS: Final[Mapping[str, Reader]] = {"OLLAMA_HOST": ollama_host}
 CONFIG_VARIABLE: Final = "TAILRACE_CONFIG"
+CLIENT_VARIABLES: Final = ("TAILRACE_URL", "TAILRACE_KEY")
+"""What commands that ask a server read; no setting of one."""
+
+_OTHERS: Final = (CONFIG_VARIABLE, *CLIENT_VARIABLES)
 FILE_NAME: Final = "tailrace.toml"
 
 # Kubernetes sets these in every pod beside a service called "tailrace"; nobody wrote them.
@@ -155,7 +159,7 @@ def _flag(name: str) -> str:
 
 def _read_variables(environ: Mapping[str, str], places: Mapping[str, str]) -> dict[Key, Given]:
     for name in environ:
-        if name.startswith("TAILRACE_") and name not in VARIABLES and name != CONFIG_VARIABLE:
+        if name.startswith("TAILRACE_") and name not in VARIABLES and name not in _OTHERS:
             _refuse_variable(name, places[name])
     return {
         key: Given(value=environ[name], where=places[name], reader=_READERS.get(name))
@@ -166,7 +170,7 @@ def _read_variables(environ: Mapping[str, str], places: Mapping[str, str]) -> di
 
 def _refuse_variable(name: str, where: str) -> None:
     if not _SERVICE_LINK.fullmatch(name):
-        known = [known for known in (*VARIABLES, CONFIG_VARIABLE) if known.startswith("TAILRACE_")]
+        known = [known for known in (*VARIABLES, *_OTHERS) if known.startswith("TAILRACE_")]
         refuse_unknown(name, known, where=where, kind="variable")
 
 

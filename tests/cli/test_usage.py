@@ -94,6 +94,14 @@ def test_sums_for_spreadsheets(command: Command, data: Path) -> None:
     assert line[:3] == ["k1", f"'{NAME}", "2"]
 
 
+def test_bars_on_a_terminal(command: Command, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a person looks, each row ends in a bar; the most output has the longest."""
+    monkeypatch.setattr("tailrace.cli.usage._is_terminal", lambda: True)
+    status, out, _ = command("usage", "--by", "model", environ={"TAILRACE_DATA_DIR": str(data)})
+    assert status == 0
+    assert out.splitlines()[-1].endswith("█" * 24)
+
+
 def test_what_is_older_is_left_out(command: Command, data: Path) -> None:
     """`--since` with a span that has just begun, or a day that has not yet been."""
     for since in ("0m", "2999-01-01"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,6 +14,7 @@ from tailrace.ledger import Ledger, Scope
 from tailrace.web.admin import UsageQuery
 from tailrace.web.figures import Figures, as_csv, as_json, read_total, total_columns
 
+_BAR_CELLS: Final = 24
 _TITLES: Final = ("GENERATIONS", "INPUT", "OUTPUT", "REASONING", "CACHED", "DELIVERED", "USD", "UNPRICED")
 
 
@@ -35,7 +37,9 @@ def usage(
     elif as_csv_file:
         typer.echo(as_csv(columns, sums), nl=False)
     else:
-        print_table([asked.by.upper(), *_TITLES], [_row(columns, figures) for figures in sums])
+        bars = _bars([figures["output_tokens"] for figures in sums]) if _is_terminal() else [[] for _ in sums]
+        rows = [_row(columns, figures) + bar for figures, bar in zip(sums, bars, strict=True)]
+        print_table([asked.by.upper(), *_TITLES, *([""] if any(bars) else [])], rows)
 
 
 async def _sum(ledger: Ledger, asked: UsageQuery) -> list[Figures]:
@@ -51,6 +55,16 @@ def _row(columns: tuple[str, ...], figures: Figures) -> list[str]:
         name, *shown = shown
         group = group if figures["key_name"] is None else f"{group} ({name})"
     return [group, *shown]
+
+
+def _bars(values: list[int]) -> list[list[str]]:
+    """One bar each, the longest for the most output tokens."""
+    most = max([*values, 1])
+    return [["█" * round(_BAR_CELLS * value / most)] for value in values]
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _show(value: Any) -> str:

@@ -14,8 +14,9 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from tailrace.errors import RequestError
 from tailrace.generation import Generations
 from tailrace.metrics import Metrics
-from tailrace.web.auth import Gate
+from tailrace.web.auth import Gate, KeyGate
 from tailrace.web.exchanges import refuse
+from tailrace.web.signing_in import add_signing_in
 
 ASSETS: Final = Path(__file__).parent / "assets"
 """What the package's build took from npm; see `hatch_build.py`."""
@@ -46,8 +47,12 @@ class Host(Protocol):
     """What the pages need of the application."""
 
     gate: Gate
+    key_gate: KeyGate
     generations: Generations
     metrics: Metrics
+
+    @property
+    def is_open(self) -> bool: ...
 
 
 def create_pages(host: Host) -> APIRouter:
@@ -56,6 +61,7 @@ def create_pages(host: Host) -> APIRouter:
     _add_health(router, host)
     _add_metrics(router, host)
     _add_docs(router)
+    add_signing_in(router, host)
     return router
 
 

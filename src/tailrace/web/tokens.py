@@ -23,7 +23,8 @@ _TEXT: Final = re.compile(r"trt_([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{43})", re.ASCII
 class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a token says. None is no restriction; `expires_at` is Unix time in seconds.
 
-    `stamp` is drawn from the key's secret, so that a token dies with a key whose id lives on.
+    `stamp` is drawn from the key's secret, so that a token dies with a key whose id lives on. A `page`'s token is the
+    sign-in of our own pages: all that the key may, but as a cookie alone.
     """
 
     key_id: str = msgspec.field(name="k")
@@ -33,6 +34,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     session_id: str | None = msgspec.field(default=None, name="s")
     models: tuple[str, ...] | None = msgspec.field(default=None, name="m")
     origin: str | None = msgspec.field(default=None, name="o")
+    page: bool = msgspec.field(default=False, name="p")
 
 
 _decode_claims: Final = msgspec.json.Decoder(Claims).decode

@@ -8,10 +8,13 @@ from tailrace.web.auth.guesses import Guesses
 from tailrace.web.auth.identify_gate import Identify, IdentifyGate
 from tailrace.web.auth.key_gate import IssuedToken, KeyGate, Terms
 from tailrace.web.auth.open_gate import OpenGate, UntilKeyedGate
+from tailrace.web.auth.own_pages import COOKIE, LIFE_S, check_own_page
 
 __all__ = [
     "ADMIN",
     "APPLICATION",
+    "COOKIE",
+    "LIFE_S",
     "LOCAL",
     "AllowLists",
     "Caller",
@@ -25,6 +28,7 @@ __all__ = [
     "Proxies",
     "Terms",
     "UntilKeyedGate",
+    "check_own_page",
     "is_loopback",
     "is_loopback_origin",
 ]

@@ -20,6 +20,7 @@ from tailrace.web.auth.addresses import Proxies
 from tailrace.web.auth.callers import ADMIN, Caller
 from tailrace.web.auth.gate import presented, unauthorized
 from tailrace.web.auth.guesses import Guesses
+from tailrace.web.auth.own_pages import COOKIE, LIFE_S, check_own_page
 from tailrace.web.auth.seen_keys import POLL_S, Found, SeenKeys
 from tailrace.web.tokens import LONGEST, PREFIX, Claims, TokenCodec
 
@@ -100,35 +101,34 @@ class KeyGate:
     # Requests
 
     async def admit(self, request: Request) -> Caller:
-        """Who asks. Raises RequestError: 401, 403 a token's origin, 429 too many wrong keys, 503."""
+        """Who asks. Raises RequestError: 401, 403 a token's origin or a cookie's, 429 too many wrong keys, 503."""
         credential = presented(request)
         if credential is None:
-            raise unauthorized()
+            return await self._admit_page(request)
         if credential.startswith(PREFIX):
             return await self._admit_token(credential, request)
-        text = parse_text(credential) or _NO_TEXT
-        return Caller(key=self._holder(text, self._get(text.id)) or await self._look_up(text, request))
+        return Caller(key=await self._prove(credential, request))
+
+    async def sign_in(self, credential: str, request: Request) -> IssuedToken:
+        """The cookie of a page of ours, for whoever gave it this key. Raises RequestError as `admit` does."""
+        key = await self._prove(credential, request)
+        return self._sign(Claims(key_id=key.id, stamp=self._stamp(key.id), expires_at=self._in(LIFE_S), page=True))
 
     def issue(self, caller: Caller, terms: Terms) -> IssuedToken:
         """A token that lets a browser chat as this caller, within these terms.
 
         Raises RequestError 422 for terms that no token can hold.
         """
-        found = self._get(caller.key.id)
-        expires_at = int(self._clock()) + terms.ttl_s
         claims = Claims(
             key_id=caller.key.id,
-            stamp=self._tokens.stamp(b"" if found is None else found[1]),
-            expires_at=expires_at,
+            stamp=self._stamp(caller.key.id),
+            expires_at=self._in(terms.ttl_s),
             user=caller.user if terms.user is None else terms.user,
             session_id=terms.session_id,
             models=terms.models,
             origin=terms.origin,
         )
-        token = self._tokens.encode(claims)
-        if len(token) > LONGEST:
-            raise RequestError(422, "invalid_field", f"the token would be longer than {LONGEST}; name fewer models")
-        return IssuedToken(token=token, expires_at=expires_at)
+        return self._sign(claims)
 
     def honours(self, caller: Caller) -> bool:
         """Whether a caller that was admitted still would be: a body may take longer to come than a revocation."""
@@ -139,6 +139,11 @@ class KeyGate:
 
     def _get(self, key_id: str) -> Found | None:
         return self._given.get(key_id) or self._seen.get(key_id)
+
+    async def _prove(self, credential: str, request: Request) -> Key:
+        """The key in force whose text this is."""
+        text = parse_text(credential) or _NO_TEXT
+        return self._holder(text, self._get(text.id)) or await self._look_up(text, request)
 
     def _holder(self, text: KeyText, found: Found | None) -> Key | None:
         """The key, if the secret is its own and it is in force; where there is none the same work is done."""
@@ -177,16 +182,42 @@ class KeyGate:
 
     # Tokens
 
+    async def _admit_page(self, request: Request) -> Caller:
+        """A page of ours, by its cookie."""
+        if (cookie := request.cookies.get(COOKIE)) is None:
+            raise unauthorized()
+        key = await self._signer(self._read_token(cookie, request, page=True))
+        check_own_page(request)
+        return Caller(key=key)
+
     async def _admit_token(self, token: str, request: Request) -> Caller:
+        claims = self._read_token(token, request, page=False)
+        key = await self._signer(claims)
+        _check_origin(claims.origin, request)
+        return Caller(key=key, user=claims.user, by_token=True, session_id=claims.session_id, models=claims.models)
+
+    def _read_token(self, token: str, request: Request, *, page: bool) -> Claims:
+        """What it says, where it is ours, in force, and where it belongs: a page's in its cookie, others elsewhere."""
         claims = self._tokens.decode(token)
         if claims is None:
             self._guesses.take(self._proxies.client_address(request))
             raise unauthorized()
-        if self._clock() >= claims.expires_at:
+        if self._clock() >= claims.expires_at or claims.page is not page:
             raise unauthorized()
-        key = await self._signer(claims)
-        _check_origin(claims.origin, request)
-        return Caller(key=key, user=claims.user, by_token=True, session_id=claims.session_id, models=claims.models)
+        return claims
+
+    def _sign(self, claims: Claims) -> IssuedToken:
+        token = self._tokens.encode(claims)
+        if len(token) > LONGEST:
+            raise RequestError(422, "invalid_field", f"the token would be longer than {LONGEST}; name fewer models")
+        return IssuedToken(token=token, expires_at=claims.expires_at)
+
+    def _stamp(self, key_id: str) -> str:
+        found = self._get(key_id)
+        return self._tokens.stamp(b"" if found is None else found[1])
+
+    def _in(self, seconds: int) -> int:
+        return int(self._clock()) + seconds
 
     async def _signer(self, claims: Claims) -> Key:
         """The key that made the token, which must still be in force."""

@@ -2,7 +2,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-BUILD := pyproject.toml hatch_build.py src/tailrace/web/ui/package-lock.json
+SCRIPTS := clients/js src/tailrace/web/ui
+PAGES := $(shell find src/tailrace/web/ui clients/js/src -name node_modules -prune -o -type f -print)
+BUILD := pyproject.toml hatch_build.py $(PAGES)
 ARGS ?=
 
 .PHONY: help run test check docs bench lock clean tools
@@ -20,10 +22,11 @@ test: $(VENV)/.dev tools
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
 #: make check   formatting, lint, types and the rules of the house
-check: $(VENV)/.dev
+check: $(VENV)/.dev $(SCRIPTS:%=%/node_modules/.package-lock.json)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@for folder in $(SCRIPTS); do (cd $$folder && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent check) || exit 1; done
 	$(BIN)/python -m pytest -q tests/test_house.py
 
 #: make docs    build the documentation into site/
@@ -41,7 +44,8 @@ lock: $(VENV)/.dev
 #: make clean   remove all that these made in the tree
 clean:
 	rm -rf $(VENV) build dist site htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -rf src/tailrace/web/assets tests/js/node_modules
+	rm -rf src/tailrace/web/assets src/tailrace/web/ui/node_modules tests/js/node_modules
+	rm -rf clients/js/build clients/js/dist clients/js/node_modules
 	find src tests bench examples scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -61,11 +65,11 @@ $(VENV)/.dev: requirements/dev.txt $(BUILD) | $(BIN)/python
 	@sh scripts/link-node.sh $(BIN)
 	@touch $@
 
-tests/js/node_modules/.package-lock.json: tests/js/package-lock.json | $(VENV)/.dev
-	@echo "Installing the tests' Node packages"
-	@cd tests/js && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+%/node_modules/.package-lock.json: %/package-lock.json | $(VENV)/.dev
+	@echo "Installing the Node packages of $*"
+	@cd $* && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-tools: $(VENV)/.dev tests/js/node_modules/.package-lock.json
+tools: $(VENV)/.dev $(patsubst %,%/node_modules/.package-lock.json,tests/js $(SCRIPTS))
 	@sh scripts/install-test-tools.sh
 	@sh scripts/install-llama-cpp.sh $(BIN)/python

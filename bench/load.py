@@ -26,19 +26,25 @@ _MOST_FLAWS = 5
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that a server answers with a stream, and the bytes on which a whole one ends."""
+    """A request that a server answers with a stream, and the bytes on which a whole one ends.
+
+    Behind `deltas_end`, where a format has such a mark, the answer is told once more and its tokens don't count.
+    With `targets` it is a GET of these instead, each stream of the next one in turn.
+    """
 
     port: int
     path: str
     body: bytes
     done: bytes = b"data: [DONE]"
+    deltas_end: bytes = b""
+    targets: tuple[str, ...] = ()
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for: `answers` one after another, by the script `model`, on each of `streams` connections.
 
-    Starts are spread over `spread_ms`. With `timed` each token's age is recorded. With `hold` all streams must be
-    open at once before the first one ends. After `seconds` the load gives up.
+    Starts are spread over `spread_ms`. With `timed` each token's age is recorded, if it was written after it was asked
+    for. With `hold` all streams must be open at once before the first one ends. After `seconds` the load gives up.
     """
 
     model: str
@@ -89,7 +95,7 @@ class _Run:
         self.load = job.load
         self.ask = job.ask
         self.expected = parse_script(job.load.model).tokens
-        self.request = _write_request(job.ask)
+        self.requests = _write_requests(job.ask)
         self.whole = 0
         self.flaws: list[str] = []
         self.delays: list[int] = []
@@ -129,8 +135,9 @@ class _Run:
 class _Viewer(asyncio.Protocol):
     transport: asyncio.Transport
 
-    def __init__(self, run: _Run) -> None:
+    def __init__(self, run: _Run, turn: int) -> None:
         self._run = run
+        self._request = run.requests[turn % len(run.requests)]
         self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._answers_left = run.load.answers
@@ -143,8 +150,12 @@ class _Viewer(asyncio.Protocol):
         """Ask for the next answer."""
         load = self._run.load
         self._answers_left -= 1
-        self._check = AnswerCheck(tokens=self._run.expected, done=self._run.ask.done, timed=load.timed)
-        self.transport.write(self._run.request)
+        since = wire.stamp() if load.timed else None
+        asked = self._run.ask
+        self._check = AnswerCheck(
+            tokens=self._run.expected, done=asked.done, deltas_end=asked.deltas_end, timed_since=since
+        )
+        self.transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -197,19 +208,19 @@ class _Viewer(asyncio.Protocol):
         self.transport.abort()
 
 
-def _write_request(ask: Ask) -> bytes:
-    head = (
-        f"POST {ask.path} HTTP/1.1\r\nhost: 127.0.0.1:{ask.port}\r\naccept: text/event-stream\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(ask.body)}\r\n\r\n"
-    )
-    return head.encode() + ask.body
+def _write_requests(ask: Ask) -> list[bytes]:
+    head = f"host: 127.0.0.1:{ask.port}\r\naccept: text/event-stream\r\n"
+    if ask.targets:
+        return [f"GET {target} HTTP/1.1\r\n{head}\r\n".encode() for target in ask.targets]
+    sent = f"content-type: application/json\r\ncontent-length: {len(ask.body)}\r\n\r\n"
+    return [f"POST {ask.path} HTTP/1.1\r\n{head}{sent}".encode() + ask.body]
 
 
 async def _connect(run: _Run) -> list[_Viewer]:
     loop = asyncio.get_running_loop()
     return [
-        (await loop.create_connection(lambda: _Viewer(run), "127.0.0.1", run.ask.port))[1]
-        for _ in range(run.load.streams)
+        (await loop.create_connection(lambda turn=turn: _Viewer(run, turn), "127.0.0.1", run.ask.port))[1]  # type: ignore[misc]
+        for turn in range(run.load.streams)
     ]
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from bench.errors import StartError
 from bench.load import Ask
+from bench.redis_server import Redis
 
 _FOREIGN = ("TAILRACE_", "OPENAI_", "ANTHROPIC_", "OLLAMA_", "STRIPE_", "PORT")
 
@@ -112,6 +113,25 @@ class Tailrace(Peer):
     def ask(self, model: str, port: int) -> Ask:
         question = {"message": "Count.", "model": f"openai/{model}"}
         return Ask(port=port, path="/v1/chat/stream", body=msgspec.json.encode(question))
+
+
+class SharedTailrace(Tailrace):
+    """tailrace as one of several: its streams are kept in Redis, its ledger in a folder that others may use as well."""
+
+    name = "tailrace-redis"
+
+    def __init__(self, redis: Redis, *, data: Path | None = None, workers: int = 1) -> None:
+        self._redis = redis
+        self._data = data
+        self._workers = workers
+
+    def prepare(self, place: Place) -> Launch | None:
+        launch = super().prepare(place)
+        assert launch is not None
+        shared = {"TAILRACE_REDIS_URL": self._redis.url, "TAILRACE_WORKERS": str(self._workers)}
+        if self._data is not None:
+            shared["TAILRACE_DATA_DIR"] = str(self._data)
+        return Launch(command=launch.command, environment={**launch.environment, **shared})
 
 
 FLOOR = Nginx()

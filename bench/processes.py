@@ -21,6 +21,7 @@ from bench.errors import Refused, StartError
 from bench.family import find_family
 from bench.load import Ask, Job, Load, Outcome
 from bench.peers import Peer, Place
+from bench.redis_server import Redis, find_redis, list_flags
 
 _START_S = 30.0
 _STOP_S = 40.0
@@ -83,6 +84,25 @@ async def start_server(peer: Peer, upstream_port: int) -> AsyncIterator[Server]:
         try:
             await _wait_until_ready(process, peer, place.port, words)
             yield Server(peer=peer, port=place.port, pid=process.pid, started_s=time.monotonic() - began)
+        finally:
+            await _end(process)
+
+
+@asynccontextmanager
+async def start_redis() -> AsyncIterator[Redis]:
+    """Run a Redis that keeps what it is given, as one in service does, until the block ends."""
+    with tempfile.TemporaryDirectory(prefix="bench-redis-") as name:
+        redis = Redis(port=_find_port())
+        process = await asyncio.create_subprocess_exec(
+            find_redis(), *list_flags(redis, Path(name)), stdin=DEVNULL, stdout=DEVNULL, start_new_session=True
+        )
+        try:
+            give_up = time.monotonic() + _START_S
+            while not await redis.answers():
+                if process.returncode is not None or time.monotonic() > give_up:
+                    raise StartError("Redis did not start")
+                await asyncio.sleep(_POLL_S)
+            yield redis
         finally:
             await _end(process)
 

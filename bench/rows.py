@@ -3,6 +3,8 @@
 from bench.figures import Figure, Goal
 from bench.load import Load
 from bench.measures import CpuRow, DelayRow, LengthRow, MemoryRow, Row, StartRow
+from bench.shared import LogRow, ReadersRow, WorkersRow
+from bench.surfaces import SurfacesRow
 
 
 def list_rows(*, quick: bool) -> tuple[Row, ...]:
@@ -15,6 +17,10 @@ def list_rows(*, quick: bool) -> tuple[Row, ...]:
         _idle(streams=200 if quick else 2000, open_ms=3_000 if quick else 12_000),
         _length(streams=1 if quick else 4),
         _start(),
+        _surfaces(answer=100 if quick else 200, turns=1 if quick else 3),
+        _redis_log(answer=100 if quick else 400),
+        _two_workers(streams=20 if quick else 100, answer=100 if quick else 400),
+        _readers(readers=500, streams=10, tokens=8) if quick else _readers(readers=10_000, streams=100, tokens=75),
     )
 
 
@@ -114,3 +120,70 @@ def _start() -> Row:
         ratio=False,
     )
     return StartRow(name="start", figures=(figure,))
+
+
+def _surfaces(*, answer: int, turns: int) -> Row:
+    dearest = Figure(
+        name="surfaces",
+        title="the dearest format / the cheapest: 100 streams of 50 tokens/s, CPU a token",
+        unit="x",
+        goal=_at_most(1.3),
+        ratio=False,
+    )
+    passed = Figure(
+        name="pass-through",
+        title="the upstream's own format / the cheapest, CPU a token",
+        unit="x",
+        goal=_at_most(1.05),
+        ratio=False,
+    )
+    load = Load(model=f"paced-n{answer}-d20", streams=100)
+    return SurfacesRow(name="surfaces", figures=(dearest, passed), load=load, turns=turns)
+
+
+def _redis_log(*, answer: int) -> Row:
+    figure = Figure(
+        name="redis-log",
+        title="streams kept in Redis / in SQLite: 100 of 50 tokens/s, CPU a token",
+        unit="x",
+        goal=Goal(at_most=1.6, of="unit"),
+        ratio=False,
+    )
+    load = Load(model=f"paced-n{answer}-d20", streams=100)
+    return LogRow(name="redis-log", figures=(figure,), load=load)
+
+
+def _two_workers(*, streams: int, answer: int) -> Row:
+    figure = Figure(
+        name="two-workers",
+        title=f"two workers with {2 * streams} streams of 50 tokens/s / one with {streams}, CPU a token",
+        unit="x",
+        # 1.8 times the streams for twice the CPU
+        goal=Goal(at_most=2 / 1.8, of="unit"),
+        ratio=False,
+    )
+    load = Load(model=f"paced-n{answer}-d20", streams=streams)
+    return WorkersRow(name="two-workers", figures=(figure,), load=load)
+
+
+def _readers(*, readers: int, streams: int, tokens: int) -> Row:
+    many = f"{readers:,} readers of another worker's {streams} streams of 1 token/s"
+    memory = Figure(name="readers-memory", title=f"{many}: memory of each", unit="KiB", goal=_at_most(24), ratio=False)
+    late = Figure(
+        name="readers-p99", title=f"{many}: delay of a token, p99", unit="ms", goal=_at_most(100), ratio=False
+    )
+    links = Figure(
+        name="readers-links", title=f"{many}: subscribed connections a worker", unit="", goal=_at_most(1), ratio=False
+    )
+    model = f"paced-n{tokens}-d1000"
+    return ReadersRow(
+        name="readers",
+        figures=(memory, late, links),
+        # Streams begin over a second, or all would speak at once; readers come five hundred a second
+        writing=Load(model=model, streams=streams, spread_ms=1000, hold=True),
+        reading=Load(model=model, streams=readers, spread_ms=2 * readers, timed=True, hold=True),
+    )
+
+
+def _at_most(value: float) -> Goal:
+    return Goal(at_most=value, of="unit")

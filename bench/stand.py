@@ -11,7 +11,8 @@ import msgspec
 from bench.cpu import read_when_quiet, sum_spent
 from bench.load import Load, Outcome
 from bench.peers import Peer
-from bench.processes import Server, start_load, start_server, start_upstream
+from bench.processes import Server, start_load, start_redis, start_server, start_upstream
+from bench.redis_server import Redis
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,7 @@ class Stand:
         self._stack = AsyncExitStack()
         self._servers: dict[str, Server] = {}
         self._upstream_port = 0
+        self._redis: Redis | None = None
 
     async def __aenter__(self) -> Self:
         self._upstream_port = await self._stack.enter_async_context(start_upstream())
@@ -43,6 +45,12 @@ class Stand:
         if peer.name not in self._servers:
             self._servers[peer.name] = await self._stack.enter_async_context(self.start_fresh(peer))
         return self._servers[peer.name]
+
+    async def find_redis(self) -> Redis:
+        """A Redis for the servers that share, started at the first call; raises `StartError` where there is none."""
+        if self._redis is None:
+            self._redis = await self._stack.enter_async_context(start_redis())
+        return self._redis
 
     def start_fresh(self, peer: Peer) -> AbstractAsyncContextManager[Server]:
         """A server of its own for one block, as new as it starts."""

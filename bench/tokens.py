@@ -5,7 +5,10 @@ from functools import lru_cache
 
 _NUMBER = re.compile(rb"t(\d+)@\d+;")
 _STAMP = re.compile(rb"t\d+@(\d+);")
-_FINISH = re.compile(rb'"finish_reason": ?"stop"')
+_FINISH = re.compile(
+    rb'"finish_reason": ?"stop"|"finishReason":"stop"|"stop_reason":"end_turn"|"done_reason":"stop"'
+    rb'|"type":"response.completed"'
+)
 _MOST_WITHOUT_TOKEN = 64 * 1024
 
 
@@ -17,16 +20,19 @@ def _numbers(count: int) -> list[bytes]:
 class AnswerCheck:
     """Follows one answer's body; `feed` it the pieces in order, then ask `flaw_at_end`.
 
-    `done` are the bytes that a whole answer's body must end on, apart from white space. With `timed`, `delays` gets
-    each token's age in microseconds. After the first flaw nothing more is looked at.
+    `done` are the bytes that a whole answer's body must end on, apart from white space. Behind `deltas_end`, if it is
+    given, tokens don't count. `delays` gets the age in microseconds of each token that was written at or after
+    `timed_since`. After the first flaw nothing more is looked at.
     """
 
-    __slots__ = ("_done", "_due", "_rest", "_timed", "delays", "flaw", "seen")
+    __slots__ = ("_deltas_end", "_done", "_due", "_ended", "_rest", "_since", "delays", "flaw", "seen")
 
-    def __init__(self, *, tokens: int, done: bytes, timed: bool = False) -> None:
+    def __init__(self, *, tokens: int, done: bytes, deltas_end: bytes = b"", timed_since: int | None = None) -> None:
         self._due = _numbers(tokens)
         self._done = done
-        self._timed = timed
+        self._deltas_end = deltas_end
+        self._ended = False
+        self._since = timed_since
         self._rest = b""
         self.seen = 0
         self.delays: list[int] = []
@@ -37,15 +43,31 @@ class AnswerCheck:
         if self.flaw is not None:
             return
         data = self._rest + data
+        if self._deltas_end and (self._ended or self._deltas_end in data):
+            data, told_again = self._part(data)
+            self._take(data, now)
+            self._rest = told_again[-_MOST_WITHOUT_TOKEN:]
+            return
+        self._take(data, now)
+        self._keep_rest(data)
+
+    def _part(self, data: bytes) -> tuple[bytes, bytes]:
+        """The rest of the deltas, and what comes behind them."""
+        if self._ended:
+            return b"", data
+        self._ended = True
+        deltas, _, told_again = data.partition(self._deltas_end)
+        return deltas, told_again
+
+    def _take(self, data: bytes, now: int) -> None:
         numbers = _NUMBER.findall(data)
         due = self._due[self.seen : self.seen + len(numbers)]
         if numbers != due:
             self.flaw = self._name_misplaced(numbers, due)
             return
         self.seen += len(numbers)
-        if self._timed:
-            self.delays.extend(now - int(stamped) for stamped in _STAMP.findall(data))
-        self._keep_rest(data)
+        if (since := self._since) is not None:
+            self.delays.extend(now - at for stamped in _STAMP.findall(data) if (at := int(stamped)) >= since)
 
     def flaw_at_end(self) -> str | None:
         """What is wrong with the answer, now that it has ended; None: it is whole."""

@@ -21,7 +21,7 @@ compile dev pyproject.toml --extra langchain --extra postgres --extra redis --ex
 compile llama-cpp requirements/llama-cpp.in --no-deps "$@"
 compile llama-server requirements/llama-cpp.in --no-emit-package llama-cpp-python "$@"
 
-for folder in src/tailrace/web/ui tests/js; do
+for folder in src/tailrace/web/ui tests/js clients/js; do
     echo "Locking $folder/package-lock.json"
     (cd "$folder" && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved \
         --no-audit --no-fund --loglevel=error)

@@ -18,15 +18,20 @@ from tailrace.ledger import (
     Grouping,
     Joined,
     Key,
+    Latency,
     Ledger,
     Opened,
     Opening,
     Page,
     Parcel,
     Pico,
+    Point,
     Row,
     Scope,
     Settlement,
+    Spending,
+    Split,
+    Step,
     Total,
     Turn,
 )
@@ -42,7 +47,11 @@ class FakeLedger(Ledger):
         self.passage.set()
         self.kept_rows: list[Row] = []
         self.kept_totals: list[Total] = []
+        self.kept_points: list[Point] = []
+        self.kept_latencies: list[Latency] = []
+        self.kept_spending: list[Spending] = []
         self.asked: list[tuple[Scope, Grouping, float]] = []
+        self.charted: list[tuple[Step, Split, float]] = []
         self._keys: dict[str, tuple[Key, bytes]] = {}
         self._version = 0
 
@@ -90,17 +99,36 @@ class FakeLedger(Ledger):
 
     # Usage
 
-    async def rows(self, scope: Scope, *, limit: int, cursor: str | None = None) -> Page:
+    async def rows(self, scope: Scope, *, limit: int, cursor: str | None = None, running: bool = False) -> Page:
         self._answer()
         found = [row for row in self.kept_rows if _is_within(row.scope, scope)]
+        if running:
+            found = [row for row in found if row.status == "running"]
         start = int(cursor or 0)
         more = str(start + limit) if len(found) > start + limit else None
         return Page(items=tuple(found[start : start + limit]), next_cursor=more)
+
+    async def row(self, generation_id: str) -> Row | None:
+        self._answer()
+        return next((row for row in self.kept_rows if row.id == generation_id), None)
 
     async def totals(self, scope: Scope, *, by: Grouping, since: float) -> list[Total]:
         self._answer()
         self.asked.append((scope, by, since))
         return self.kept_totals
+
+    async def points(self, *, step: Step, split: Split, since: float) -> list[Point]:
+        self._answer()
+        self.charted.append((step, split, since))
+        return self.kept_points
+
+    async def latencies(self, *, since: float) -> list[Latency]:
+        self._answer()
+        return self.kept_latencies
+
+    async def spending(self) -> list[Spending]:
+        self._answer()
+        return self.kept_spending
 
     # What no test has needed yet
 
@@ -121,6 +149,12 @@ class FakeLedger(Ledger):
 
     async def lost(self) -> list[str]:
         _refuse()
+
+    async def inherit(self, generation_id: str) -> bool:
+        raise NotImplementedError
+
+    def forfeit(self, generation_id: str) -> None:
+        raise NotImplementedError
 
     async def spent(self, key_id: str, budget: Budget) -> Pico:
         _refuse()

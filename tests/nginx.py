@@ -47,18 +47,24 @@ http {{
 async def nginx(*urls: str, directives: str = "") -> AsyncIterator[str]:
     """The URL of an nginx that passes requests on to these servers; `directives` stand in its location."""
     with tempfile.TemporaryDirectory(prefix="tailrace-nginx-") as folder:
-        port = _free_port()
-        config = _write_config(folder, port, urls, directives)
-        process = await asyncio.create_subprocess_exec(
-            *(find_nginx(), "-p", folder, "-c", str(config), "-e", "stderr"), stderr=asyncio.subprocess.PIPE
-        )
-        try:
-            await _listens(process, port)
+        port = free_port()
+        async with running_nginx(folder, _write_config(folder, port, urls, directives), port):
             yield f"http://127.0.0.1:{port}"
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.communicate()
+
+
+@asynccontextmanager
+async def running_nginx(folder: str, config: Path, port: int) -> AsyncIterator[None]:
+    """An nginx with this configuration, which listens on this port once it is there, and stays in the foreground."""
+    process = await asyncio.create_subprocess_exec(
+        *(find_nginx(), "-p", folder, "-c", str(config), "-e", "stderr"), stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        await _listens(process, port)
+        yield
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
 
 
 def find_nginx() -> str:
@@ -78,7 +84,8 @@ def _write_config(folder: str, port: int, urls: Sequence[str], directives: str) 
     return config
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]

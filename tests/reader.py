@@ -121,6 +121,11 @@ class Reader(asyncio.Protocol):
         await self._until(lambda: self.answer.body.count(mark) >= times)
         return self.answer
 
+    async def some(self, mark: bytes, *, times: int) -> Answer:
+        """The same, or until the answer has ended."""
+        await self._until(lambda: self.answer.whole or self.answer.body.count(mark) >= times)
+        return self.answer
+
     async def whole(self) -> Answer:
         """Wait for the answer's end."""
         await self._until(lambda: self.answer.whole)

@@ -170,7 +170,7 @@ class TestAnswerCheck:
         """However the body is cut, a whole answer is whole, and each token is timed once."""
         body = upstream_body(tokens)
         edges = sorted({0, len(body), *(cut % len(body) for cut in cuts)})
-        check = AnswerCheck(tokens=tokens, done=DONE, timed=True)
+        check = AnswerCheck(tokens=tokens, done=DONE, timed_since=0)
         for start, end in pairwise(edges):
             check.feed(body[start:end], 9)
         assert check.flaw_at_end() is None
@@ -188,6 +188,17 @@ class TestAnswerCheck:
         assert (
             find_flaw(b'data: {"delta":"t1@5;t2@5;"}\n\ndata: {"finish_reason": "stop"}\n\ndata: [DONE]\n\n', 2) is None
         )
+
+    @given(cuts=st.lists(st.integers(0, 10_000), max_size=20))
+    def test_what_is_told_again_does_not_count(self, cuts: list[int]) -> None:
+        """Behind the mark that ends the deltas a format may repeat the text, wherever the body is cut."""
+        told = b"data: t1@5;\n\ndata: t2@5;\n\nevent: text.done\ndata: t1@5;t2@5;\n\n"
+        body = told + b'event: response.completed\ndata: {"type":"response.completed"}\n\n'
+        edges = sorted({0, len(body), *(cut % len(body) for cut in cuts)})
+        check = AnswerCheck(tokens=2, done=b"}", deltas_end=b"event: text.done")
+        for start, end in pairwise(edges):
+            check.feed(body[start:end], 9)
+        assert check.flaw_at_end() is None
 
     @pytest.mark.parametrize(
         ("body", "flaw"),

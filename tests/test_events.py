@@ -35,6 +35,7 @@ TAGS = {
 
 LEAVES: dict[object, st.SearchStrategy[object]] = {
     str: st.text(),
+    bytes: st.binary(),
     bool: st.booleans(),
     int: st.integers(0, 2**63 - 1),
     float: st.floats(allow_nan=False, allow_infinity=False),

@@ -23,7 +23,7 @@ PACKAGE: Final = "tailrace"
 RANKS: Final = (
     {"events", "requests", "errors", "ids", "settings", "sse", "tokens", "version", "money", "moments"},
     {"providers", "streamlog", "ledger", "dialects"},
-    {"limits", "metrics", "prices", "billing", "keys"},
+    {"limits", "health", "metrics", "prices", "billing", "keys"},
     {"generation"},
     {"web"},
     {"client"},
@@ -283,7 +283,7 @@ def test_python_locks_are_hashed(lock: Path) -> None:
     assert [entry for entry in entries if not re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", entry)] == []
 
 
-@pytest.mark.parametrize("lock", ["src/tailrace/web/ui", "tests/js"])
+@pytest.mark.parametrize("lock", ["src/tailrace/web/ui", "tests/js", "clients/js"])
 def test_node_locks_are_hashed(lock: str) -> None:
     """Every entry of an npm lock has its checksum and no address."""
     entries = json.loads((ROOT / lock / "package-lock.json").read_text("utf-8"))["packages"]

@@ -20,6 +20,8 @@ FAMILIES: Final = {
     "tailrace_streams_ended": "counter",
     "tailrace_tokens": "counter",
     "tailrace_bills": "counter",
+    "tailrace_log_writes": "counter",
+    "tailrace_limit_checks": "counter",
     "tailrace_first_token_seconds": "histogram",
     "tailrace_between_tokens_seconds": "histogram",
 }
@@ -141,3 +143,18 @@ def test_tokens_of_one_read_came_together(metrics: Metrics) -> None:
     samples = read(metrics)
     assert samples["tailrace_between_tokens_seconds_count",] == 4
     assert samples["tailrace_between_tokens_seconds_sum",] == pytest.approx(0.2)
+
+
+def test_percentiles_lie_in_the_bucket_of_the_true_ones(metrics: Metrics) -> None:
+    """Where the real percentile is between two bounds, so is ours; without anything measured there is none."""
+    assert metrics.percentiles(50)["first_token"] == {50: None}
+    values = [number / 1000 for number in range(1, 201)]
+    for value in values:
+        metrics.observe_first_token(value)
+        metrics.observe_gap(value, 1)
+    found = metrics.percentiles(50, 90, 99)
+    for name, bounds in (("first_token", [0.1, 0.25]), ("between_tokens", [0.1, 0.25])):
+        assert 0.05 <= (found[name][50] or 0) <= 0.1
+        assert all(bounds[0] <= (found[name][percent] or 0) <= bounds[1] for percent in (90, 99))
+    metrics.observe_first_token(3600)
+    assert metrics.percentiles(100)["first_token"] == {100: 60.0}

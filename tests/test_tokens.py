@@ -6,13 +6,25 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace import tokens
-from tailrace.requests import ChatRequest, Image, Message, Reasoning, Text, Tool, ToolCall, ToolResult, user_message
+from tailrace.requests import (
+    ChatRequest,
+    Image,
+    Message,
+    Native,
+    Reasoning,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+    user_message,
+)
 
 PROSE = "It was a bright cold day in April, and the clocks were striking thirteen. " * 2_800
 
@@ -169,6 +181,21 @@ def test_request_counts_all_its_text() -> None:
     with_result, _ = tokens.count_request(requested(user_message("hello world"), call, result), "gpt-4o")
     with_tool, _ = tokens.count_request(requested(user_message("hello world"), call, result, tools=(tool,)), "gpt-4o")
     assert plain < with_call < with_result < with_tool
+
+
+def test_what_is_native_is_counted() -> None:
+    """The text of a block without a word of ours counts, and so does a tool; what is encoded does not."""
+    text = {"type": "document", "source": {"type": "text", "data": "hello world"}}
+    encoded = {"type": "document", "source": {"type": "base64", "data": "aGVsbG8gd29ybGQ=" * 100}}
+
+    def counted(block: dict[str, Any], *tools: Tool) -> int:
+        document = Message(role="user", parts=(Native(format="anthropic", needs=block),))
+        return tokens.count_request(requested(document, tools=tools), "gpt-4o")[0]
+
+    assert counted(text) == counted({**text, "source": {"type": "text", "data": ""}}) + 3
+    assert counted(encoded) < 20
+    search = Tool(name="web_search", native=Native(format="anthropic", needs={"type": "web_search_20250305"}))
+    assert counted(text, search) > counted(text, Tool(name="web_search")) > counted(text)
 
 
 def test_images_are_estimated() -> None:

@@ -102,7 +102,7 @@ class RequestError(TailraceError):
 
 
 class StreamError(TailraceError):
-    """A generation can't go on. `message` is fit for the client's eyes."""
+    """A generation can't go on. `message` is fit for the client's eyes, `field` the place in the request to blame."""
 
     def __init__(
         self,
@@ -112,6 +112,7 @@ class StreamError(TailraceError):
         status: int | None = None,
         retry_after: float | None = None,
         retryable: bool | None = None,
+        field: str | None = None,
     ) -> None:
         super().__init__(message)
         self.code: FailureCode = code
@@ -119,6 +120,7 @@ class StreamError(TailraceError):
         self.status = HTTP_STATUS[code] if status is None else status
         self.retry_after = retry_after
         self.retryable = code in _RETRYABLE if retryable is None else retryable
+        self.field = field
 
 
 class UpstreamError(StreamError):

@@ -3,20 +3,31 @@
 A provider turns an upstream's bytes into events, a stream log keeps them in order, a dialect turns
 them into a client's bytes. `Finished` and `Failed` are terminal: a log holds exactly one of them, as
 its last entry, and the meter's `UsageReported` right before it. `Started` comes with the first content.
+
+Where the client speaks the upstream's format, the upstream's own bytes come along: each frame in the `frame` of its
+last event, empty in those before it. A frame that comes to no event has an `Opaque` of its own. Only the encoder of
+that format looks at them; to all others the events are what they always are.
 """
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
 UsageSource: TypeAlias = Literal["reported", "counted", "estimated"]
 
+FRAME: Final = "frame"
+"""The kind of an `Opaque` that stands for a frame and says nothing else."""
+USAGE_FRAME: Final = "usage_frame"
+"""The same, for a frame that comes only to clients that ask for usage."""
+WHOLE_FRAME: Final = "whole_frame"
+"""The same, for an answer that came as one document, after its events, which have no frames then."""
 
-class _Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type"):
-    pass
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag_field="type"):
+    frame: bytes | None = None
 
 
 class Started(_Event, frozen=True, kw_only=True, tag="started"):
@@ -106,7 +117,8 @@ class Finished(_Event, frozen=True, kw_only=True, tag="finished"):
 class Failed(_Event, frozen=True, kw_only=True, tag="failed"):
     """The answer is not whole and will not be; `code` is one of `tailrace.errors.FailureCode`.
 
-    `status` is the HTTP status for a client that has received nothing yet, `retry_after` in seconds.
+    `status` is the HTTP status for a client that has received nothing yet, `retry_after` in seconds, `field` the place
+    in the request that is to blame.
     """
 
     code: str
@@ -114,6 +126,7 @@ class Failed(_Event, frozen=True, kw_only=True, tag="failed"):
     retryable: bool = False
     status: int = 502
     retry_after: float | None = None
+    field: str | None = None
 
 
 Event: TypeAlias = (
@@ -128,6 +141,14 @@ Event: TypeAlias = (
     | Finished
     | Failed
 )
+
+
+def is_bare(event: Event) -> bool:
+    """Whether the event is nothing but the upstream's frame."""
+    return isinstance(event, Opaque) and event.kind in _BARE
+
+
+_BARE: Final = frozenset({FRAME, USAGE_FRAME, WHOLE_FRAME})
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from tailrace.events import Failed, Finished, UsageReported
+from tailrace.health import Health
 
 _FIRST_TOKEN_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _GAP_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
@@ -29,6 +30,16 @@ class _Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def percentile(self, percent: int) -> float | None:
+        """About where so many of a hundred lie at or below, straight between two bounds; None where nothing came."""
+        rank = sum(self.counts) * percent / 100
+        lower, below = 0.0, 0
+        for bound, count in zip(self.bounds, self.counts, strict=False):
+            if count and below + count >= rank:
+                return lower + (bound - lower) * (rank - below) / count
+            lower, below = bound, below + count
+        return self.bounds[-1] if rank else None
+
     def family(self, name: str, documentation: str) -> HistogramMetricFamily:
         family = HistogramMetricFamily(name, documentation)
         buckets: list[tuple[str, float]] = []
@@ -45,10 +56,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self.open_streams = 0
+        self.health = Health()
         self._requests: Counter[tuple[str, str]] = Counter()
         self._ends: Counter[tuple[str, str]] = Counter()
         self._tokens: Counter[tuple[str, str]] = Counter()
         self._bills: Counter[tuple[str, str]] = Counter()
+        self._log_writes: Counter[tuple[str, str]] = Counter()
+        self._limit_checks: Counter[tuple[str, str]] = Counter()
         self._first_token = _Histogram(_FIRST_TOKEN_S)
         self._gap = _Histogram(_GAP_S)
 
@@ -72,6 +86,15 @@ class Metrics:
         """The billing service was told of a bill: "sent", "put_off" until later, or "given_up"."""
         self._bills[meter, outcome] += 1
 
+    def log_written(self, store: str, outcome: str) -> None:
+        """The store of stream logs was written to: "written" or "failed"."""
+        self._log_writes[store, outcome] += 1
+
+    def limits_checked(self, counted: str, outcome: str) -> None:
+        """A request was held against limits that are shared: by the counts in "redis", or while that is away by those
+        in this process's "memory"; "passed" or "refused"."""
+        self._limit_checks[counted, outcome] += 1
+
     def observe_first_token(self, seconds: float) -> None:
         """From the request to the first content."""
         self._first_token.observe(seconds)
@@ -83,6 +106,14 @@ class Metrics:
         gap.counts[0] += events - 1
         gap.total += seconds
 
+    def percentiles(self, *percents: int) -> Mapping[str, Mapping[int, float | None]]:
+        """Percentiles in seconds since the process began, of the first token and between tokens."""
+        histograms = {"first_token": self._first_token, "between_tokens": self._gap}
+        return {
+            name: {percent: histogram.percentile(percent) for percent in percents}
+            for name, histogram in histograms.items()
+        }
+
     def collect(self) -> Iterable[Metric]:
         """The families, as Prometheus' client asks for them."""
         yield _counter("tailrace_requests", "Requests answered.", ("route", "status"), self._requests)
@@ -90,6 +121,8 @@ class Metrics:
         yield _counter("tailrace_streams_ended", "Answers ended, by how and why.", ("end", "reason"), self._ends)
         yield _counter("tailrace_tokens", "Tokens of ended answers.", ("direction", "source"), self._tokens)
         yield _counter("tailrace_bills", "Bills told to the billing service.", ("meter", "outcome"), self._bills)
+        yield _counter("tailrace_log_writes", "Writes to the kept streams.", ("store", "outcome"), self._log_writes)
+        yield _counter("tailrace_limit_checks", "Checks of shared limits.", ("counted", "outcome"), self._limit_checks)
         yield self._first_token.family("tailrace_first_token_seconds", "From the request to the first content.")
         yield self._gap.family("tailrace_between_tokens_seconds", "Between one piece of content and the next.")
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
-from typing import Final, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
 
 from tailrace.events import UsageSource
-from tailrace.requests import ChatRequest, Image, Message, Part, Reasoning, Text, Tool, ToolCall, ToolResult
+from tailrace.requests import ChatRequest, Image, Message, Native, Part, Reasoning, Text, Tool, ToolCall, ToolResult
 
 _UNKNOWN_MODEL: Final = "o200k_base"
 
@@ -55,6 +55,7 @@ _BYTES_PER_TOKEN: Final = 4
 _MESSAGE_FRAME_TOKENS: Final = 4
 _IMAGE_TOKENS: Final = 765
 _SMALL_IMAGE_TOKENS: Final = 85
+_ENCODED: Final = frozenset({"data", "encrypted_content", "encrypted_index"})
 _UNCOMMON_WORD: Final = "Zxqvyk"
 
 # Where every vocabulary begins a new token anyway: before a single space between two words.
@@ -181,20 +182,35 @@ def _flat(message: Message) -> Iterator[Part]:
             yield from part.content
 
 
-def _part_texts(part: Part) -> tuple[str, ...]:
+def _part_texts(part: Part) -> Iterable[str]:
     match part:
         case Text(text=text) | Reasoning(text=text):
             return (text,)
         case ToolCall(name=name, arguments=arguments):
             return (name, arguments)
+        case Native(needs=needs):
+            return _strings(needs)
         case Image() | ToolResult():
             return ()
 
 
+def _strings(value: Any) -> Iterator[str]:
+    """All text in a value of JSON, without what is encoded: a picture, a PDF, another's cipher."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for name, item in value.items():
+                if name not in _ENCODED or value.get("type") == "text":
+                    yield from _strings(item)
+        case list():
+            for item in value:
+                yield from _strings(item)
+
+
 def _schema(tool: Tool) -> str:
-    return msgspec.json.encode(
-        {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    ).decode()
+    told = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return msgspec.json.encode(told if tool.native is None else {**told, **tool.native.needs}).decode()
 
 
 def _images(request: ChatRequest) -> Iterator[Image]:

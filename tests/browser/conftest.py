@@ -9,7 +9,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright
+from tests.browser.chat import ChatPage
+from tests.browser.dashboard import ADMIN_KEY, PRICED, DashboardPage
 from tests.browser.visitor import PAGES, Visitor
 from tests.server import RunningServer, running_server
 from tests.system.model_server import ModelServer
@@ -74,3 +76,39 @@ async def server(model_server: ModelServer) -> AsyncIterator[RunningServer]:
     """A server in open mode, whose own model is the simulated one."""
     async with running_server(env={**model_server.env, "TAILRACE_DEFAULT_MODEL": "simulated"}) as server:
         yield server
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def keyed(model_server: ModelServer) -> AsyncIterator[RunningServer]:
+    """A server with an admin key."""
+    env = {**model_server.env, "TAILRACE_ADMIN_KEY": ADMIN_KEY, "TAILRACE_DEFAULT_MODEL": "simulated"}
+    async with running_server(env=env, config=PRICED) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def dashboard(browser: Browser, keyed: RunningServer) -> AsyncIterator[DashboardPage]:
+    """The dashboard with an admin before it, about which the browser has nothing to complain."""
+    context = await browser.new_context()
+    dashboard = DashboardPage(await context.new_page(), keyed.url)
+    await dashboard.enter(ADMIN_KEY)
+    yield dashboard
+    assert (dashboard.complaints, await dashboard.violations()) == ([], [])
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """A browser that was never here before."""
+    context = await browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    yield context
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def chat(context: BrowserContext, server: RunningServer) -> AsyncIterator[ChatPage]:
+    """The page, open, about which the browser has nothing to complain."""
+    chat = ChatPage(await context.new_page(), server.url)
+    await chat.open()
+    yield chat
+    assert chat.complaints == []

@@ -47,6 +47,10 @@ class CuttingProxy:
         for to_browser in self._open:
             to_browser.close()
 
+    def point_at(self, url: str) -> None:
+        """Forward what comes from now on to another server."""
+        self._target = urlsplit(url)
+
     async def has_cut(self) -> None:
         """Wait until it came to the mark and cut."""
         await until(lambda: self._cuts)
@@ -73,7 +77,11 @@ class CuttingProxy:
         assert task is not None
         self._links.add(task)
         task.add_done_callback(self._links.discard)
-        server, to_server = await asyncio.open_connection(self._target.hostname, self._target.port)
+        try:
+            server, to_server = await asyncio.open_connection(self._target.hostname, self._target.port)
+        except OSError:  # the server is down
+            to_browser.transport.abort()
+            return
         asking = asyncio.create_task(self._ask(browser, to_server))
         self._open.add(to_browser)
         try:

@@ -54,11 +54,6 @@ def test_no_command_shows_the_help(folder: Path) -> None:
         ),
         (["serve"], {"TAILRACE_HOST": "::"}, "tailrace: TAILRACE_HOST: :: can be reached from other machines"),
         (["serve", "--workers", "2"], {}, "tailrace: --workers: several workers share their streams through Redis"),
-        (
-            ["serve", "--workers", "2"],
-            {"TAILRACE_REDIS_URL": "redis://127.0.0.1"},
-            "tailrace: --workers: this version serves with one worker only: use 1",
-        ),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(

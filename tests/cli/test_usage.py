@@ -112,7 +112,7 @@ def test_what_is_older_is_left_out(command: Command, data: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--by", "user"], "tailrace: --by: Input should be 'key', 'model' or 'day'"),
+        (["--by", "user"], "tailrace: --by: Input should be 'key', 'model', 'day' or 'status'"),
         (["--since", "yesterday"], "tailrace: --since: must be a span such as 7d"),
         (["--json", "--csv"], "tailrace: Invalid value: give --json or --csv, not both"),
         (["more"], "tailrace: Got unexpected extra argument"),

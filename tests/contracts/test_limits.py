@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.contracts.limiting import IMPLEMENTATIONS, Clock, refused
+from tests.contracts.limiting import IMPLEMENTATIONS, Clock, creating, refused
 
 from tailrace.errors import RequestError
 from tailrace.limits import Lease, Limits, Quota
@@ -19,9 +19,11 @@ def clock() -> Clock:
 
 @pytest.fixture(params=IMPLEMENTATIONS)
 async def limits(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Limits]:
-    limits = IMPLEMENTATIONS[request.param](clock)
-    yield limits
-    await limits.close()
+    async with creating(request.param) as create:
+        limits = create(clock)
+        await limits.open()
+        yield limits
+        await limits.close()
 
 
 async def remaining(limits: Limits, quota: Quota, kind: str = "tokens") -> int:

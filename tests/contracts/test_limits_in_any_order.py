@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
+from itertools import count
 from typing import ClassVar, Final
 
 import pytest
@@ -18,7 +20,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.contracts.limiting import IMPLEMENTATIONS, Clock, refused
+from tests.contracts.limiting import IMPLEMENTATIONS, Clock, Create, creating, refused
 
 from tailrace.limits import Lease, Quota
 
@@ -35,26 +37,28 @@ class LimitsMachine(RuleBasedStateMachine):
 
     leases: Bundle[tuple[Lease, int]] = Bundle("leases")
 
-    implementation: ClassVar[str]
+    create: ClassVar[Create]
+    loop: ClassVar[asyncio.AbstractEventLoop]
+    numbers: ClassVar[count[int]] = count()
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
         self.clock = Clock()
-        self.limits = IMPLEMENTATIONS[self.implementation](self.clock)
+        self.key = f"key_{next(self.numbers)}"
+        self.limits = type(self).create(self.clock)
+        self.loop.run_until_complete(self.limits.open())
         self.requests = float(RPM)
         self.tokens = float(TPM)
         self.streams = 0
 
     def teardown(self) -> None:
         self.loop.run_until_complete(self.limits.close())
-        self.loop.close()
 
     @rule(target=leases, tokens=st.integers(0, 2 * TPM))
     def acquire(self, tokens: int) -> tuple[Lease, int] | MultipleResults[tuple[Lease, int]]:
         """A request passes if and only if there is a stream, a request and the tokens, or a full bucket."""
         may = self.streams < STREAMS and self.requests >= 1 - MOMENT and self.tokens >= min(tokens, TPM) - MOMENT
-        acquired = self.loop.run_until_complete(self.limits.acquire("key", QUOTA, tokens=tokens)) if may else None
+        acquired = self.loop.run_until_complete(self.limits.acquire(self.key, QUOTA, tokens=tokens)) if may else None
         if acquired is None:
             self.refuse(tokens)
             return multiple()
@@ -66,7 +70,7 @@ class LimitsMachine(RuleBasedStateMachine):
 
     def refuse(self, tokens: int) -> None:
         """A request that may not pass is told when to come back."""
-        refusal = self.loop.run_until_complete(refused(self.limits, QUOTA, tokens=tokens))
+        refusal = self.loop.run_until_complete(refused(self.limits, QUOTA, tokens=tokens, key=self.key))
         assert int(refusal.headers["retry-after"]) >= 1
         self.check(refusal.headers)
 
@@ -116,5 +120,9 @@ class LimitsMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize("name", IMPLEMENTATIONS)
 def test_any_order(name: str) -> None:
     """No order of requests, ends and waits loses or makes a request, a token or a stream's place."""
-    machine = type(name, (LimitsMachine,), {"implementation": name})
-    run_state_machine_as_test(machine, settings=settings(max_examples=100, stateful_step_count=40, deadline=None))
+    with asyncio.Runner() as runner, ExitStack() as stack:
+        loop = runner.get_loop()
+        create = loop.run_until_complete((made := creating(name)).__aenter__())
+        stack.callback(lambda: loop.run_until_complete(made.__aexit__(None, None, None)))
+        machine = type(name, (LimitsMachine,), {"create": staticmethod(create), "loop": loop})
+        run_state_machine_as_test(machine, settings=settings(max_examples=100, stateful_step_count=40, deadline=None))

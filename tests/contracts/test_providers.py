@@ -290,6 +290,6 @@ async def test_models(situations: Situations) -> None:
 async def test_says_what_it_is(situations: Situations) -> None:
     """A provider has a kind, a name, and perhaps a default model."""
     async with situations["text"]() as (provider, _):
-        assert provider.kind in {"openai", "anthropic", "ollama", "langchain", "simulated"}
+        assert provider.kind in {"openai", "openai_responses", "anthropic", "ollama", "langchain", "simulated"}
         assert provider.name
         assert provider.default_model is None or provider.default_model

@@ -144,6 +144,85 @@ class OpenAIChatReader(Reader):
         return {**later, "choices": [{**second, "delta": delta}]}
 
 
+class OpenAIResponsesReader(Reader):
+    def text(self, frame: Frame) -> str | None:
+        return str(frame.value["delta"]) if frame.event == "response.output_text.delta" else None
+
+    def ending(self, frame: Frame) -> str | None:
+        ends = {"response.completed": "finished", "response.incomplete": "finished", "response.failed": "failed"}
+        return ends.get(frame.event)
+
+    def join_values(self, earlier: Any, later: Any) -> Any:
+        assert earlier["item_id"] == later["item_id"]
+        return {**later, "delta": earlier["delta"] + later["delta"]}
+
+
+class AnthropicReader(Reader):
+    def text(self, frame: Frame) -> str | None:
+        delta = frame.value.get("delta", {}) if frame.event == "content_block_delta" else {}
+        return str(delta["text"]) if delta.get("type") == "text_delta" else None
+
+    def ending(self, frame: Frame) -> str | None:
+        return {"message_stop": "finished", "error": "failed"}.get(frame.event)
+
+    def join_values(self, earlier: Any, later: Any) -> Any:
+        assert earlier["index"] == later["index"]
+        delta = {**later["delta"], "text": earlier["delta"]["text"] + later["delta"]["text"]}
+        return {**later, "delta": delta}
+
+
+class AISDKReader(Reader):
+    def value(self, data: str) -> Any:
+        return data if data == "[DONE]" else json.loads(data)
+
+    def text(self, frame: Frame) -> str | None:
+        is_text = frame.value != "[DONE]" and frame.value["type"] == "text-delta"
+        return str(frame.value["delta"]) if is_text else None
+
+    def ending(self, frame: Frame) -> str | None:
+        if frame.value == "[DONE]":
+            return "finished"
+        return "failed" if frame.value["type"] in ("error", "abort") else None
+
+    def join_values(self, earlier: Any, later: Any) -> Any:
+        assert earlier["id"] == later["id"]
+        return {**later, "delta": earlier["delta"] + later["delta"]}
+
+
+class OllamaReader(Reader):
+    """Reads lines as Ollama's Python client does: by all that Python takes for a line's end."""
+
+    def parse(self, stream: bytes) -> list[Frame]:
+        return [Frame(event="", id="", value=self.value(line)) for line in stream.decode().splitlines()]
+
+    def text(self, frame: Frame) -> str | None:
+        plain = "error" not in frame.value and not frame.value["done"]
+        said = self.said(frame.value) if plain else {}
+        return str(said["content"]) if not said.keys() - {"role", "content"} and said else None
+
+    def said(self, value: Any) -> dict[str, Any]:
+        """What the model said, by the names that chat has for it."""
+        return {**value["message"], **({"logprobs": []} if "logprobs" in value else {})}
+
+    def ending(self, frame: Frame) -> str | None:
+        if "error" in frame.value:
+            return "failed"
+        return "finished" if frame.value["done"] else None
+
+    def join_values(self, earlier: Any, later: Any) -> Any:
+        content = earlier["message"]["content"] + later["message"]["content"]
+        return {**later, "message": {**later["message"], "content": content}}
+
+
+class OllamaGenerateReader(OllamaReader):
+    def said(self, value: Any) -> dict[str, Any]:
+        others = ("thinking", "tool_calls", "logprobs")
+        return {"content": value["response"], **{name: value[name] for name in others if name in value}}
+
+    def join_values(self, earlier: Any, later: Any) -> Any:
+        return {**later, "response": earlier["response"] + later["response"]}
+
+
 READERS: Final[dict[str, Reader]] = {
     "delta": DeltaReader(),
     "token": TokenReader(),
@@ -151,6 +230,12 @@ READERS: Final[dict[str, Reader]] = {
     "meta": MetaReader(),
     "openai_chat": OpenAIChatReader(),
     "openai_chat_usage": OpenAIChatReader(),
+    "openai_responses": OpenAIResponsesReader(),
+    "ollama": OllamaReader(),
+    "ollama_generate": OllamaGenerateReader(),
+    "anthropic": AnthropicReader(),
+    "ai_sdk": AISDKReader(),
+    "ai_sdk_continued": AISDKReader(),
 }
 
 

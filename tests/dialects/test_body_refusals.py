@@ -85,6 +85,11 @@ WRONG: list[tuple[object, str | None, str]] = [
     ),
     (message_of(role="tool", content="42"), "messages.1", "needs the tool_call_id"),
     (message_of(role="tool", tool_call_id="c"), "messages.1", "needs content"),
+    (
+        message_of(role="tool", content="x", tool_call_id="c"),
+        "messages.1.tool_call_id",
+        "no assistant message before it has a tool call with the id 'c'",
+    ),
     (message_of(role="user", content="Hi", tool_call_id="c"), "messages.1", "belongs to a tool message"),
     (
         message_of(role="user", content="Hi", tool_calls=[{"id": "c", **FUNCTION}]),

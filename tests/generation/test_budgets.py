@@ -73,6 +73,19 @@ async def test_a_budget_that_runs_out_in_mid_stream() -> None:
         assert 10**8 < row.cost <= 10**8 + OUT
 
 
+async def test_a_budget_that_runs_out_in_fat_deltas() -> None:
+    """An upstream that sends sentences is stopped by their length, soon after the budget has run out."""
+    async with gateway() as house, Reader(house.url) as reader:
+        key = await house.key(budget_usd="0.0005")  # fifty tokens out, less the input
+        run = await house.begin(reader, key=key, model="priced")
+        for _ in range(20):
+            run.say(" Rivers meander because the water carries silt away.")
+        assert (await reader.whole()).objects[-1]["code"] == "budget_exceeded"
+        row = await house.settled_row()
+        assert row.cost is not None
+        assert row.cost <= 1.3 * 5 * 10**8
+
+
 async def test_an_input_that_is_too_dear_is_not_sent() -> None:
     """What the budget does not reach for even without an answer is refused before the upstream is asked."""
     async with gateway() as house:

@@ -123,9 +123,21 @@ async def test_a_token_s_session_is_part_of_what_is_asked() -> None:
         assert refusal(answer) == (422, "idempotency_mismatch")
 
 
+async def test_an_election_that_memory_has_no_longer() -> None:
+    """While its stream is kept the same key and body get all of it, long after memory has let go."""
+    async with gateway() as house:
+        first = await house.say("Hel", "lo", key=election())
+        await house.settled()
+        house.forget_logs()
+        again = await house.ask("POST", STREAM, HI, headers=election())
+        assert (again.status, again.text) == (200, "Hello")
+        assert again.headers["x-tailrace-stream"] == first.headers["x-tailrace-stream"]
+        assert len(house.tap.runs) == 1
+
+
 async def test_an_election_that_is_kept_no_longer() -> None:
     """Once the stream is gone the same key and body are 410; nothing is asked again."""
-    async with gateway() as house:
+    async with gateway(stream={"keep_s": 0.0}) as house:
         first = await house.say("Hello", key=election())
         await house.settled()
         house.forget_logs()

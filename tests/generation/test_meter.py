@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.streamlog.specimens import CONTENT
 
 from tailrace import tokens
 from tailrace.errors import StreamError
@@ -39,6 +40,10 @@ def texts(*pieces: str) -> list[Event]:
 
 def usage(input_tokens: int | None = None, output_tokens: int | None = None) -> UsageReported:
     return UsageReported(input_tokens=input_tokens, output_tokens=output_tokens)
+
+
+def figures_of(meter: Meter) -> tuple[int, int, int, int]:
+    return meter.deltas, meter.chars, meter.bytes, meter.framed
 
 
 async def settle(events: Sequence[Event], *, whole: bool = True, request: ChatRequest = ASKED) -> UsageReported:
@@ -85,6 +90,15 @@ def test_what_is_counted_as_it_comes() -> None:
     assert (meter.deltas, meter.bytes) == (5, 8)
 
 
+@given(events=st.lists(CONTENT, max_size=20), size=st.integers(1, 20))
+def test_however_many_come_at_once(events: list[Event], size: int) -> None:
+    """A read's events come to the same whether they are folded together or one after the other."""
+    together, alone = Meter(ASKED, max_bytes=LARGE), Meter(ASKED, max_bytes=LARGE)
+    kept = [event for start in range(0, len(events), size) for event in together.fold(events[start : start + size])]
+    assert kept == [event for one in events for event in alone.fold([one])] == events
+    assert figures_of(together) == figures_of(alone)
+
+
 @given(pieces=st.lists(st.text(), max_size=10))
 def test_bytes_are_those_of_utf8(pieces: list[str]) -> None:
     """The size is that of the text in UTF-8."""
@@ -108,7 +122,7 @@ def test_too_long_at_the_exact_byte(letter: str) -> None:
         Meter(ASKED, max_bytes=10 * size - 1).fold(texts(letter * 10))
 
 
-@pytest.mark.parametrize("caps", [{"max_bytes": 9}, {"max_bytes": LARGE, "max_deltas": 2.5}])
+@pytest.mark.parametrize("caps", [{"max_bytes": 9}, {"max_bytes": LARGE, "max_tokens": 2.5}])
 async def test_what_was_too_much_is_counted(caps: dict[str, float]) -> None:
     """The read that breaks a cap stays out of the log, but the upstream has sent it, and will have it paid."""
     meter = Meter(ASKED, **caps)  # type: ignore[arg-type]
@@ -133,6 +147,34 @@ def test_everything_generated_is_capped(event: Event) -> None:
     meter = Meter(ASKED, max_bytes=5)
     with pytest.raises(StreamError):
         meter.fold([event])
+
+
+@pytest.mark.parametrize(
+    ("pieces", "estimate"),
+    [
+        ([" so"] * 7, 7),
+        (["Rivers meander because the water is faster on the outside."], 11),
+        (["蜿蜒"] * 4, 4),
+        (["a", "b" * 49], 10),
+    ],
+)
+def test_an_estimate_while_it_runs(pieces: list[str], estimate: int) -> None:
+    """A delta is about a token, but for upstreams that send whole sentences in one: their letters tell."""
+    meter = Meter(ASKED, max_bytes=LARGE)
+    meter.fold(texts(*pieces))
+    assert meter.tokens == estimate
+
+
+def test_fat_deltas_are_capped() -> None:
+    """A budget of ten tokens is not a budget of ten sentences, whatever the model generates; nor is it ever of nine."""
+    sentence = "Rivers meander because of silt."
+    for event in (TextDelta(text=sentence), ReasoningDelta(text=sentence), ToolCallDelta(call=0, arguments=sentence)):
+        meter = Meter(ASKED, max_bytes=LARGE, max_tokens=10)
+        meter.fold([event])
+        with pytest.raises(StreamError) as caught:
+            meter.fold([event])
+        assert caught.value.code == "budget_exceeded"
+    Meter(ASKED, max_bytes=LARGE, max_tokens=10).fold(texts(*[" word"] * 10))
 
 
 def test_lone_surrogates_are_counted() -> None:

@@ -1,4 +1,4 @@
-"""aimock, which others test their applications with, as upstream: OpenAI, Anthropic and Ollama, with its faults."""
+"""aimock, which others test their applications with, as upstream: OpenAI twice, Anthropic, Ollama, and its faults."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Final
 import httpx
 import pytest
 import pytest_asyncio
+from tests.reader import ask
 from tests.server import RunningServer, running_server
 from tests.system.endpoints import ANTHROPIC, ENDPOINTS, Endpoint, Reply
 from tests.system.program import Program, program
@@ -21,7 +22,8 @@ HERE: Final = Path(__file__).parent / "aimock"
 COMMAND: Final = Path(__file__).parents[1] / "js/node_modules/@copilotkit/aimock/dist/aimock-cli.js"
 
 OPENAI, CLAUDE, OLLAMA = "openai/o3-mini", "anthropic/claude-sonnet-4-5", "ollama/llama3.2"
-MODELS: Final = (OPENAI, CLAUDE, OLLAMA)
+RESPONSES, THINKING = "responses/gpt-4o", "responses/o3-mini"
+MODELS: Final = (OPENAI, RESPONSES, CLAUDE, OLLAMA)
 ASKED: Final = [pytest.param(endpoint, model, id=f"{endpoint}-{model.partition('/')[0]}")
                 for model in MODELS for endpoint in ENDPOINTS]  # fmt: skip
 ASKED.append(pytest.param(ANTHROPIC, CLAUDE, id=str(ANTHROPIC)))
@@ -43,7 +45,7 @@ async def aimock() -> AsyncIterator[Program]:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def server(aimock: Program) -> AsyncIterator[RunningServer]:
-    """A server whose three providers all ask aimock, and ask it once."""
+    """A server whose providers all ask aimock, and ask it once."""
     env = {
         "OPENAI_API_KEY": "sk-mock-of-a-test",
         "OPENAI_BASE_URL": f"{aimock.url}/v1",
@@ -51,7 +53,14 @@ async def server(aimock: Program) -> AsyncIterator[RunningServer]:
         "ANTHROPIC_BASE_URL": aimock.url,
         "OLLAMA_HOST": aimock.url,
     }
-    async with running_server(env=env, config="[stream]\nretries = 0\n") as server:
+    config = f"""
+        [stream]
+        retries = 0
+        [providers.responses]
+        kind = "openai_responses"
+        base_url = "{aimock.url}/v1"
+    """
+    async with running_server(env=env, config=config) as server:
         yield server
 
 
@@ -69,7 +78,7 @@ async def test_text(server: RunningServer, endpoint: Endpoint, model: str) -> No
     assert (reply.status, reply.text, reply.finished, reply.failure) == (200, SAID["why"]["content"], "stop", None)
 
 
-@pytest.mark.parametrize("model", [OPENAI, CLAUDE])
+@pytest.mark.parametrize("model", [OPENAI, RESPONSES, CLAUDE])
 async def test_usage(server: RunningServer, model: str) -> None:
     """The vendor's own figures are handed on, and labelled as such."""
     reply = await ENDPOINTS[0].ask(server.url, "why", model)
@@ -87,7 +96,7 @@ async def test_tool_calls(server: RunningServer, endpoint: Endpoint, model: str)
 @pytest.mark.parametrize(("endpoint", "model"), [asked for asked in ASKED if asked.values[1] != OLLAMA])
 async def test_reasoning(server: RunningServer, endpoint: Endpoint, model: str) -> None:
     """Reasoning comes apart from the text. (aimock's Ollama names the field as no real Ollama does.)"""
-    reply = await endpoint.ask(server.url, "think", model)
+    reply = await endpoint.ask(server.url, "think", THINKING if model == RESPONSES else model)
     assert (reply.reasoning, reply.text) == (SAID["think"]["reasoning"], SAID["think"]["content"])
     assert reply.finished == "stop"
 
@@ -151,9 +160,23 @@ async def test_hang_up(server: RunningServer, aimock: Program, model: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("model", "code"), [(OPENAI, "upstream_invalid"), (CLAUDE, "upstream_invalid"), (OLLAMA, "upstream_cut")]
+    ("model", "code"),
+    [
+        (OPENAI, "upstream_invalid"),
+        (RESPONSES, "upstream_invalid"),
+        (CLAUDE, "upstream_invalid"),
+        (OLLAMA, "upstream_cut"),
+    ],
 )
 async def test_babble(server: RunningServer, model: str, code: str) -> None:
     """A 200 with nonsense is an error that says so; where lines are the format, one without its end was cut."""
     reply = await ENDPOINTS[0].ask(server.url, "babble", model)
     assert (reply.status, reply.failure and reply.failure[0]) == (502, code)
+
+
+async def test_responses_hand_reasoning_back(server: RunningServer, aimock: Program) -> None:
+    """A session goes on after reasoning that aimock has sealed: its next turn, which holds it, is answered."""
+    body = {"session_id": "s", "model": THINKING, "message": "think"}
+    for question in ("think", "why"):
+        answer = await ask(server.url, "POST", "/v1/chat/stream", {**body, "message": question})
+        assert answer.text == SAID[question]["content"]

@@ -17,6 +17,7 @@ from tailrace.providers.base import Provider
 from tailrace.providers.http import HttpProvider
 from tailrace.providers.ollama import OllamaProvider
 from tailrace.providers.openai import OpenAIProvider
+from tailrace.providers.openai_responses import OpenAIResponsesProvider
 
 KEY: Final = "sk-canary-0123456789-canary"
 
@@ -57,6 +58,15 @@ FORMATS: Final = {
         tools="openai_tools.sse",
         half=b'data: {"choices":[{"index":0,"delta":{"content":"Half"}}]}\n\n',
         terminal=b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
+    ),
+    "openai_responses": Format(
+        provider=OpenAIResponsesProvider,
+        base="/v1",
+        content_type="text/event-stream; charset=utf-8",
+        text="openai_responses_text.sse",
+        tools="openai_responses_tools.sse",
+        half=b'data: {"type":"response.output_text.delta","output_index":0,"delta":"Half"}\n\n',
+        terminal=b'data: {"type":"response.completed","response":{"status":"completed"}}\n\n',
     ),
     "anthropic": Format(
         provider=AnthropicProvider,

@@ -169,3 +169,18 @@ def test_messages_are_safe_to_print() -> None:
 def test_masked_before_it_is_shortened() -> None:
     """A secret that the end of the message would cut in two is masked all the same."""
     assert "canary" not in mask("x" * 985 + " " + KEY, [KEY])
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"error": {"message": "no", "param": "messages[0].content"}}, "messages[0].content"),
+        ({"error": {"message": "no", "param": None}}, None),
+        ({"error": {"message": "no", "param": "a place\nof two lines"}}, None),
+        ({"error": "no"}, None),
+        (["no"], None),
+    ],
+)
+def test_field(body: Any, field: str | None) -> None:
+    """The place that OpenAI's errors blame is told; anything else that stands there is not."""
+    assert refuse(400, {}, json.dumps(body).encode()).field == field

@@ -10,6 +10,7 @@ from tests.settings.loading import loaded, refusal
 from tailrace.settings import (
     CorsSettings,
     LimitSettings,
+    Models,
     ModelSettings,
     Price,
     ProviderSettings,
@@ -49,6 +50,16 @@ def test_the_built_in_providers_are_always_there() -> None:
     assert [*Settings(providers={"mine": own}).providers] == [
         "openai", "anthropic", "ollama", "langchain", "simulated", "mine",
     ]  # fmt: skip
+
+
+def test_openai_may_be_asked_through_its_other_api(folder: Path) -> None:
+    """The built-in provider keeps its key, its address and its default model; one's own needs a key or an address."""
+    settings = loaded(folder, "[providers.openai]\nkind = 'openai_responses'", {"OPENAI_API_KEY": "k"})
+    provider = settings.providers["openai"]
+    assert (provider.kind, provider.on, provider.url) == ("openai_responses", True, "https://api.openai.com/v1")
+    assert Models(settings).default == "openai/gpt-4o-mini"
+    own = loaded(folder, "[providers.own]\nkind = 'openai_responses'").providers["own"]
+    assert (own.on, own.url) == (False, "https://api.openai.com/v1")
 
 
 def test_a_flag_wins_over_the_environment_and_so_on(folder: Path) -> None:

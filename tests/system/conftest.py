@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from tests.ledger.installation import PostgresInstallation
 from tests.postgres import PostgresServer, postgres
+from tests.system.disks import Disk, LimitedDisk, can_mount, mounted
 from tests.system.stage import Stage
 from tests.system.stores import PostgresStore, SqliteStore, Store
 
@@ -35,6 +36,16 @@ async def postgres_store(postgres: PostgresServer, tmp_path: Path) -> AsyncItera
     yield PostgresStore(installation)
     if not postgres.running:
         postgres.start()
+
+
+@pytest.fixture(params=["limited", *(["mounted"] if can_mount() else [])])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
+    """A disk of each kind that can be had here."""
+    if request.param == "limited":
+        yield LimitedDisk(tmp_path)
+        return
+    with mounted(tmp_path) as disk:
+        yield disk
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 from typing import Self
 
@@ -12,11 +13,15 @@ UPSTREAM_KEY = "sk-canary-upstream-0123456789abcdef"
 
 
 class Stage:
-    """`env` points a tailrace's openai, anthropic and ollama at it. Prompts must be no part of each other."""
+    """`env` points a tailrace's openai, anthropic and ollama at it. Prompts must be no part of each other.
+
+    `gate` is a step for scripts, at which they wait until the test sets it.
+    """
 
     def __init__(self) -> None:
         self.upstream = ScriptedUpstream(self._find)
         self._scripts: dict[bytes, Script] = {}
+        self.gate = asyncio.Event()
 
     @property
     def env(self) -> dict[str, str]:

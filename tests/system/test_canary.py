@@ -108,7 +108,7 @@ def secrets_of(customer: Customer) -> tuple[str, ...]:
 @pytest.mark.parametrize("level", ["debug", "info"])
 async def test_nothing_is_said_of_secrets(sqlite_store: SqliteStore, stage: Stage, level: str) -> None:
     """No key of ours nor of an upstream is in a log, at any level, in an answer, in the metrics or in a file; no
-    prompt and no answer is in a log; they are in a file only where a session keeps them."""
+    prompt and no answer is in a log; a prompt is in a file only where a session keeps it."""
     async with watched(sqlite_store, stage, level) as server:
         customer = await new_customer(server.url)
         told = [*await talk(customer, stage), *await err(customer)]
@@ -149,7 +149,8 @@ async def test_nothing_is_said_in_trouble(
         await audience.end()
         refused = await audience.ask()
         stranger = await audience.customer.ask("GET", "/v1/streams", **{"x-api-key": f"{audience.customer.key}x"})
-        spool = contents(postgres_store.settings.data_dir)
+        (folder,) = {path.parent for path in postgres_store.settings.data_dir.rglob("*.jsonl")}
+        spool = contents(folder)
         await asyncio.to_thread(postgres.start)
         await audience.assert_counted()
     secrets = (*secrets_of(audience.customer), "canary-password")

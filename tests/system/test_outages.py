@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from tests.postgres import PostgresServer
 from tests.system.audience import QUICK, SIZE, attended
 from tests.system.commands import Ran, run
 from tests.system.customer import ADMIN_KEY, new_customer
-from tests.system.disks import Disk, LimitedDisk, can_mount, mounted
+from tests.system.disks import Disk
 from tests.system.moments import serving
 from tests.system.stage import Stage
 from tests.system.stores import PostgresStore, SqliteStore, Store
@@ -98,16 +98,6 @@ async def test_a_file_that_another_holds(sqlite_store: SqliteStore, stage: Stage
             refused, _ = await asyncio.gather(audience.ask(), audience.end())
             assert refused.status == 503
         await audience.assert_counted()
-
-
-@pytest.fixture(params=["limited", *(["mounted"] if can_mount() else [])])
-async def disk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Disk]:
-    """A disk of each kind that can be had here."""
-    if request.param == "limited":
-        yield LimitedDisk(tmp_path)
-        return
-    with mounted(tmp_path) as disk:
-        yield disk
 
 
 async def test_a_disk_that_is_full(disk: Disk, stage: Stage) -> None:

@@ -74,7 +74,8 @@ class AnthropicVoice(Voice):
 
     def opening(self, *, reported: bool = True) -> bytes:
         usage = {"usage": {"input_tokens": REPORTED[0], "output_tokens": 1}} if reported else {}
-        opening = _event("message_start", message={"id": "msg_1", "model": "m", **usage})
+        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], **usage}
+        opening = _event("message_start", message=message)
         return opening + _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
 
     def say(self, text: str) -> bytes:

@@ -73,6 +73,7 @@ async def at_rest(generations: Generations, upstream: ScriptedUpstream) -> Count
     """Wait until nothing runs, let the logs go as when their time has come, and count what is left of ours."""
     await until(lambda: not generations.running())
     await until(lambda: not upstream.open_connections)
+    await generations.store.flush()
     assert [log.id for log in generations.ring if log.viewers] == []
     now = asyncio.get_running_loop().time()
     generations.ring.sweep(now)

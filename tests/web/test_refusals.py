@@ -69,7 +69,7 @@ BODIES: list[tuple[str, Any, int, str, str | None, str]] = [
     ("negative grace", {"message": "Hi", "on_disconnect": -1}, 422, "invalid_field", "on_disconnect", "0 to 86400"),
     ("two system prompts", {"message": "a", "system": "b", "system_prompt": "c"}, 422, "invalid_field", None, "same"),
     ("unknown model", {"message": "Hi", "model": "gtp-5"}, 404, "model_not_found", "model", "simulated"),
-    ("unknown script", {"message": "Hi", "model": "simulated/q9"}, 404, "model_not_found", None, "letters"),
+    ("unknown script", {"message": "Hi", "model": "simulated/q9"}, 404, "model_not_found", "model", "letters"),
     ("unknown backend", {"message": "Hi", "backend": "opanai"}, 400, "unknown_backend", "backend", "simulated"),
     ("a provider that is off", {"message": "Hi", "model": "gpt-4o"}, 503, "provider_off", None, "OPENAI_API_KEY"),
     ("claude is off", {"message": "Hi", "model": "claude-x"}, 503, "provider_off", None, "ANTHROPIC_API_KEY"),

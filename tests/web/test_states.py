@@ -9,8 +9,8 @@ import pytest
 from tailrace.dialects.base import json_bytes
 from tailrace.events import Event, Failed, Finished, Started, TextDelta, UsageReported
 from tailrace.ledger import Status
-from tailrace.streamlog import Ring, RingLog
-from tailrace.web.states import describe, status_of
+from tailrace.streamlog import Ring, RingLog, face_of
+from tailrace.web.states import describe, outline, status_of
 
 OPENING: list[Event] = [Started(model="gpt-4o", created_at=5.0), TextDelta(text="Hel"), TextDelta(text="lo")]
 USAGE = UsageReported(input_tokens=1, output_tokens=2, source="counted")
@@ -81,7 +81,7 @@ def test_failed() -> None:
 
 def test_without_text() -> None:
     """In a list the text is left out."""
-    assert "text" not in describe(create_log(*OPENING), with_text=False)
+    assert "text" not in outline(face_of(create_log(*OPENING)))
 
 
 def test_states_are_json() -> None:

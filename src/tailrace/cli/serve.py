@@ -58,6 +58,10 @@ def _serve(settings: Settings) -> int:
         typer.echo(f"tailrace {__version__} at {url}{settings.server.root_path}, model {Models(settings).default}")
         sys.stdout.flush()
 
+    if settings.server.workers > 1:
+        from tailrace.web.workers import Workers
+
+        return Workers(settings, announce=announce).run()
     with contextlib.ExitStack() as bound:
         sockets = [bound.enter_context(listener) for listener in bind(settings.server.host, settings.server.port)]
         server = Server(create_app(settings), settings, announce=announce)
@@ -67,8 +71,6 @@ def _serve(settings: Settings) -> int:
 
 def _refuse_what_cannot_be_served(reading: Reading) -> None:
     settings = reading.settings
-    if settings.server.workers > 1:
-        raise SettingsError("this version serves with one worker only: use 1", where=reading.where("server", "workers"))
     if not is_loopback(settings.server.host) and settings.admin_key is None and not use_ledger(settings, _has_keys):
         raise SettingsError(
             f"{settings.server.host} can be reached from other machines, and no key exists: make one with "

@@ -1,4 +1,4 @@
-"""`tailrace usage`: what was used, summed by key, model or day."""
+"""`tailrace usage`: what was used, summed by key, model, day or status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TITLES: Final = ("GENERATIONS", "INPUT", "OUTPUT", "REASONING", "CACHED", "DELI
 
 def usage(
     *,
-    by: Annotated[str, typer.Option(metavar="key|model|day", help="What to sum over; days are UTC's.")] = "key",
+    by: Annotated[str, typer.Option(metavar="key|model|day|status", help="What to sum over; days are UTC's.")] = "key",
     since: Annotated[str, typer.Option(metavar="7d", help="A span until now, or a date.")] = "7d",
     as_json_document: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv_file: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,

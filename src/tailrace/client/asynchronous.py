@@ -90,7 +90,7 @@ class Client:
         return [model["id"] for model in (await self._get("GET", "/v1/models"))["data"]]
 
     async def usage(self, *, by: str = "key", since: str = "7d") -> list[dict[str, Any]]:
-        """What was used, summed by `key`, `model` or `day`, since a span (`7d`) or a date."""
+        """What was used, summed by `key`, `model`, `day` or `status`, since a span (`7d`) or a date."""
         sums: list[dict[str, Any]] = (await self._get("GET", "/v1/usage", params={"by": by, "since": since}))["data"]
         return sums
 

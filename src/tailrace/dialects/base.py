@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tailrace.errors import RequestError
-from tailrace.events import Event, Failed
+from tailrace.events import Event, Failed, is_bare
 from tailrace.requests import ChatRequest
 from tailrace.sse import HEARTBEAT
 
@@ -28,6 +28,11 @@ def json_bytes(value: Any) -> bytes:
         encoded = _encode_json(value)
     except UnicodeEncodeError:
         encoded = _encode_json(_sound(value))
+    return encoded if encoded.isascii() else in_one_line(encoded)
+
+
+def in_one_line(encoded: bytes) -> bytes:
+    """JSON with what only some readers take for a line's end escaped, which is the same JSON."""
     if encoded.isascii():
         return encoded
     return _FALSE_LINE_ENDS.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), encoded)
@@ -55,7 +60,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     `request.model` is empty where the client named none; `backend` names a provider. None means: not said.
     `after` is the message of the session that the call goes on from, `dialect` the one of the endpoint's variants that
-    the body chose.
+    the body chose, `chat_id` a name of the client's by which it finds the stream again.
     """
 
     request: ChatRequest
@@ -65,6 +70,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     after: str | None = None
     on_disconnect: Literal["cancel", "continue"] | float | None = None
     dialect: str | None = None
+    chat_id: str | None = None
 
 
 class Encoder(ABC):
@@ -75,6 +81,8 @@ class Encoder(ABC):
     """
 
     heartbeat: bytes = HEARTBEAT
+    relays: bool = False
+    """Whether it prints an upstream's frames as they came."""
 
     def __init__(self, stream_id: str) -> None:
         self._id = b"id: " + stream_id.encode() + b"."
@@ -86,16 +94,28 @@ class Encoder(ABC):
         `count` > 1: the event is `count` neighbouring text entries joined, the last of which is `seq`.
         """
 
+    def encode_all(self, first: int, events: Sequence[Event]) -> bytes:
+        """The frames of entries from `first` on, as `encode` gives them one after the other."""
+        return b"".join([self.encode(seq, event) for seq, event in enumerate(events, first)])
+
 
 class Dialect(ABC):
     """One format that clients read."""
 
     name: str
     media_type: str = "text/event-stream; charset=utf-8"
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    """What the response of a stream says besides, names in lower case."""
+    request_id_header: bytes = b""
+    """Where the vendor's clients look for the request's id, beside `x-request-id`."""
+    has_ids: bool = True
+    """Whether frames say where they stand, so that a reader can come back behind any of them."""
     joins: bool = True
     """Whether catch-up may join neighbouring text entries into one frame."""
     variants: frozenset[str] = frozenset()
     """The names of the formats that a body may choose instead; a log keeps the chosen one's name."""
+    native: str = ""
+    """The kind of the providers that speak this format too, whose frames `relay` prints as they came."""
 
     @abstractmethod
     def parse(self, body: bytes) -> Call:
@@ -109,6 +129,14 @@ class Dialect(ABC):
     def whole(self, stream_id: str, events: Sequence[Event]) -> bytes:
         """The whole answer as one JSON document, from the events of a log that ended in `Finished`."""
 
+    def relay(self, stream_id: str) -> Encoder:
+        """A new encoder for a viewer of a log that may hold frames of this format."""
+        return self.encoder(stream_id)
+
+    def relay_whole(self, stream_id: str, events: Sequence[Event]) -> bytes:
+        """As `whole`, from a log that may hold frames of this format."""
+        return self.whole(stream_id, events)
+
     @abstractmethod
     def refusal(self, error: RequestError, request_id: str) -> tuple[str, bytes]:
         """The media type and body of an HTTP error."""
@@ -116,3 +144,27 @@ class Dialect(ABC):
     @abstractmethod
     def failure(self, failed: Failed, events: Sequence[Event], request_id: str) -> tuple[str, bytes]:
         """The same for a generation that failed before the client got its status; `events` may hold a part."""
+
+
+def speaks(dialect: Dialect, asked_in: Dialect | None) -> bool:
+    """Whether a log that was `asked_in` one format may hold frames of this one."""
+    return asked_in is not None and bool(dialect.native) and dialect.native == asked_in.native
+
+
+def encoder_for(dialect: Dialect, stream_id: str, *, asked_in: Dialect | None) -> Encoder:
+    """A new encoder for a viewer who reads in this dialect a log that was `asked_in` another, or the same."""
+    if speaks(dialect, asked_in):
+        return dialect.relay(stream_id)
+    encoder = dialect.encoder(stream_id)
+    return encoder if asked_in is None or not asked_in.native else _FirstChoice(encoder)
+
+
+class _FirstChoice(Encoder):
+    """Another encoder's bytes, without what few formats have a place for: bare frames, choices beside the first."""
+
+    def __init__(self, inner: Encoder) -> None:
+        self._inner = inner
+        self.heartbeat = inner.heartbeat
+
+    def encode(self, seq: int, event: Event, count: int = 1) -> bytes:
+        return b"" if getattr(event, "choice", 0) or is_bare(event) else self._inner.encode(seq, event, count)

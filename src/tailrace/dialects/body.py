@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -17,7 +17,7 @@ from pydantic import (
 
 from tailrace.dialects.base import Call
 from tailrace.dialects.faults import explain, unknown
-from tailrace.dialects.messages import MessageBody, StrictModel
+from tailrace.dialects.messages import MessageBody, StrictModel, check_results
 from tailrace.errors import RequestError
 from tailrace.requests import ChatRequest, Message, ResponseFormat, Text, Tool, user_message
 
@@ -55,6 +55,7 @@ class JsonSchemaBody(StrictModel):
     """A JSON Schema and its name."""
 
     name: str | None = Field(default=None, min_length=1)
+    description: str | None = None
     schema_: dict[str, Any] = Field(alias="schema")
     strict: bool | None = None
 
@@ -76,7 +77,7 @@ def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _or_say(wanted: str) -> WrapValidator:
+def or_say(wanted: str) -> WrapValidator:
     """Instead of a complaint for each branch of a union the one sentence that says what would be right."""
 
     def check(value: object, validate: ValidatorFunctionWrapHandler) -> object:
@@ -92,23 +93,20 @@ _Stops: TypeAlias = Annotated[list[str], Field(max_length=16)]
 StopField: TypeAlias = Annotated[_Stops, BeforeValidator(_one_or_many, json_schema_input_type=str | _Stops)]
 OnDisconnectField: TypeAlias = Annotated[
     Literal["cancel", "continue"] | Annotated[float, Field(ge=0, le=86400)],
-    _or_say("Input should be cancel, continue or seconds of grace, 0 to 86400"),
+    or_say("Input should be cancel, continue or seconds of grace, 0 to 86400"),
 ]
 ToolChoiceField: TypeAlias = Annotated[
     Literal["auto", "none", "required"] | ToolChoiceBody,
-    _or_say('Input should be auto, none, required or {"type": "function", "function": {"name": …}}'),
+    or_say('Input should be auto, none, required or {"type": "function", "function": {"name": …}}'),
 ]
 
 
-class ChatBody(StrictModel):
-    """The body of tailrace's own chat routes. Either `message` or `messages`."""
+class OptionsBody(StrictModel):
+    """What may be asked beside the conversation itself, on all of tailrace's own routes."""
 
-    message: str | None = Field(default=None, min_length=1, description="The user's message.")
-    messages: list[MessageBody] | None = Field(default=None, min_length=1, description="The whole conversation.")
     model: str | None = Field(default=None, min_length=1, description="A name of `GET /v1/models`.")
     backend: str | None = Field(default=None, min_length=1, description="A provider's name; its default model.")
     system: str | None = Field(default=None, description="The system prompt.")
-    system_prompt: str | None = Field(default=None, description="The same as `system`.")
     session_id: str | None = Field(default=None, min_length=1, max_length=200)
     after: str | None = Field(
         default=None,
@@ -134,21 +132,15 @@ class ChatBody(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _agree(self) -> ChatBody:
-        if self.message is not None and self.messages is not None:
-            raise ValueError("send either message or messages, not both")
-        if self.message is None and self.messages is None and self.after is None:
-            raise ValueError("send either message or messages")
-        if self.system is not None and self.system_prompt is not None:
-            raise ValueError("system and system_prompt are the same field: send one of them")
+    def _name_the_session(self) -> Self:
         if self.after is not None and self.session_id is None:
             raise ValueError("after names a message of a session: send the session_id too")
         return self
 
-    def to_call(self) -> Call:
-        """The same in tailrace's own words."""
+    def asking(self, conversation: Iterable[Message]) -> Call:
+        """A call that asks this of the conversation."""
         return Call(
-            request=self._request(),
+            request=self._request(tuple(conversation)),
             backend=self.backend,
             stream=self.stream,
             session_id=self.session_id,
@@ -156,10 +148,10 @@ class ChatBody(StrictModel):
             on_disconnect=self.on_disconnect,
         )
 
-    def _request(self) -> ChatRequest:
+    def _request(self, conversation: tuple[Message, ...]) -> ChatRequest:
         return ChatRequest(
             model=self.model or "",
-            messages=self._conversation(),
+            messages=conversation,
             max_tokens=self.max_tokens,
             temperature=self.temperature,
             top_p=self.top_p,
@@ -174,17 +166,41 @@ class ChatBody(StrictModel):
             metadata=self.metadata,
         )
 
+    def _tool_choice(self) -> Literal["auto", "none", "required"] | tuple[Literal["tool"], str] | None:
+        if isinstance(self.tool_choice, ToolChoiceBody):
+            return ("tool", self.tool_choice.function.name)
+        return self.tool_choice
+
+
+class ChatBody(OptionsBody):
+    """The body of tailrace's own chat routes. Either `message` or `messages`."""
+
+    message: str | None = Field(default=None, min_length=1, description="The user's message.")
+    messages: list[MessageBody] | None = Field(default=None, min_length=1, description="The whole conversation.")
+    system_prompt: str | None = Field(default=None, description="The same as `system`.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.message is not None and self.messages is not None:
+            raise ValueError("send either message or messages, not both")
+        if self.message is None and self.messages is None and self.after is None:
+            raise ValueError("send either message or messages")
+        if self.system is not None and self.system_prompt is not None:
+            raise ValueError("system and system_prompt are the same field: send one of them")
+        return self
+
+    def to_call(self) -> Call:
+        """The same in tailrace's own words. Raises RequestError 422 for a tool's result without its call."""
+        if self.session_id is None:
+            check_results(self.messages or ())
+        return self.asking(self._conversation())
+
     def _conversation(self) -> tuple[Message, ...]:
         system = self.system if self.system is not None else self.system_prompt
         opening = [] if system is None else [Message(role="system", parts=(Text(text=system),))]
         if self.message is not None:
             return (*opening, user_message(self.message))
         return (*opening, *(message.to_message() for message in self.messages or ()))
-
-    def _tool_choice(self) -> Literal["auto", "none", "required"] | tuple[Literal["tool"], str] | None:
-        if isinstance(self.tool_choice, ToolChoiceBody):
-            return ("tool", self.tool_choice.function.name)
-        return self.tool_choice
 
 
 def _tool(function: FunctionBody) -> Tool:
@@ -202,7 +218,7 @@ def _response_format(body: ResponseFormatBody | None) -> ResponseFormat | None:
     if body.json_schema is None:
         return ResponseFormat()
     schema = body.json_schema
-    return ResponseFormat(name=schema.name, schema=schema.schema_, strict=schema.strict)
+    return ResponseFormat(name=schema.name, description=schema.description, schema=schema.schema_, strict=schema.strict)
 
 
 _MESSAGES: Final = TypeAdapter(list[MessageBody])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
-from tailrace.dialects.base import json_bytes
+import msgspec
+
+from tailrace.dialects.base import in_one_line, json_bytes
 from tailrace.dialects.own import OwnDialect, OwnEncoder, tool_call_json, usage_json
 from tailrace.events import (
     Event,
@@ -19,6 +22,8 @@ from tailrace.events import (
     UsageReported,
 )
 
+_encode_text: Final = msgspec.json.Encoder().encode
+
 
 class DeltaEncoder(OwnEncoder):
     """`chunk_index` counts text deltas from 1; joined ones carry the last one's index and the sum of their tokens."""
@@ -26,7 +31,7 @@ class DeltaEncoder(OwnEncoder):
     def __init__(self, stream_id: str) -> None:
         super().__init__(stream_id)
         self._model = ""
-        self._text_frame = self._write_text_frame()
+        self._text_frame = self._write_text_frame(1)
         self._chunks = 0
         self._usage = UsageReported()
 
@@ -34,19 +39,34 @@ class DeltaEncoder(OwnEncoder):
         if type(event) is not TextDelta:
             return self._encode_rare(seq, event)
         self._chunks += count
-        return self._text_frame % (seq, json_bytes(event.text), count, self._chunks)
+        frame = self._text_frame if count == 1 else self._write_text_frame(count)
+        return frame % (seq, json_bytes(event.text), self._chunks)
 
-    def _write_text_frame(self) -> bytes:
-        """A text's frame with places for what differs: the entry's number, the text, its tokens, the chunk's index."""
+    def encode_all(self, first: int, events: Sequence[Event]) -> bytes:
+        if events and type(events[0]) is Started:
+            return self.encode(first, events[0]) + self.encode_all(first + 1, events[1:])
+        texts = [event.text for event in events if type(event) is TextDelta]
+        if len(texts) < len(events):
+            return super().encode_all(first, events)
+        frame, ahead = self._text_frame, self._chunks + 1 - first
+        try:
+            frames = b"".join([frame % (seq, _encode_text(text), seq + ahead) for seq, text in enumerate(texts, first)])
+        except UnicodeEncodeError:
+            return super().encode_all(first, events)
+        self._chunks += len(texts)
+        return in_one_line(frames)
+
+    def _write_text_frame(self, tokens: int) -> bytes:
+        """A text's frame with places for what differs: the entry's number, the text, the chunk's index."""
         model = json_bytes(self._model).replace(b"%", b"%%")
-        data = b'{"delta":%%b,"tokens":%%d,"model":%b,"chunk_index":%%d,"done":false}' % model
+        data = b'{"delta":%%b,"tokens":%d,"model":%b,"chunk_index":%%d,"done":false}' % (tokens, model)
         return b"%b%%d\nevent: message\ndata: %b\n\n" % (self._id, data)
 
     def _encode_rare(self, seq: int, event: Event) -> bytes:
         match event:
             case Started(model=model):
                 self._model = model
-                self._text_frame = self._write_text_frame()
+                self._text_frame = self._write_text_frame(1)
                 return b""
             case RefusalDelta(text=text):
                 return self.encode(seq, TextDelta(text=text))

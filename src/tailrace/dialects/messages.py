@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from tailrace.errors import RequestError
 from tailrace.requests import Image, Message, Text, ToolCall, ToolResult
 
 
@@ -121,6 +123,18 @@ class MessageBody(StrictModel):
         )
         role = "system" if self.role == "developer" else self.role
         return Message(role=role, parts=(*content, *calls), name=self.name)
+
+
+def check_results(messages: Sequence[MessageBody]) -> None:
+    """Raise RequestError 422 for a tool's result whose call stands in no turn before it."""
+    made: set[str] = set()
+    for place, message in enumerate(messages):
+        made.update(call.id for call in message.tool_calls)
+        if message.role == "tool" and message.tool_call_id not in made:
+            field = f"messages.{place}.tool_call_id"
+            said = (message.tool_call_id or "")[:80]
+            told = f"{field}: no assistant message before it has a tool call with the id {said!r}"
+            raise RequestError(422, "invalid_field", told, field=field)
 
 
 def _content(content: str | list[TextPart | ImagePart] | None) -> tuple[Text | Image, ...]:

@@ -58,8 +58,8 @@ class OwnDialect(Dialect):
 
     def failure(self, failed: Failed, events: Sequence[Event], request_id: str) -> tuple[str, bytes]:
         text = Answer.of(events).text
-        partial = {"text": text} if text else {}
-        return PROBLEM_TYPE, _problem(failed.status, failed.code, failed.message, request_id, **partial)
+        more = {"field": failed.field, "text": text or None}
+        return PROBLEM_TYPE, _problem(failed.status, failed.code, failed.message, request_id, **more)
 
 
 def _problem(status: int, code: str, detail: str, request_id: str, **more: str | None) -> bytes:
@@ -114,15 +114,15 @@ class Answer(msgspec.Struct, kw_only=True):
 
     @classmethod
     def of(cls, events: Sequence[Event]) -> Answer:
-        """Fold the events of a log, from its first entry."""
+        """Fold the events of a log, from its first entry; of several choices the first."""
         answer = cls()
         text: list[str] = []
         reasoning: list[str] = []
         for event in events:
             match event:
-                case TextDelta(text=piece) | RefusalDelta(text=piece):
+                case TextDelta(text=piece, choice=0) | RefusalDelta(text=piece, choice=0):
                     text.append(piece)
-                case ReasoningDelta(text=piece):
+                case ReasoningDelta(text=piece, choice=0):
                     reasoning.append(piece)
                 case _:
                     answer._fold(event)
@@ -133,9 +133,9 @@ class Answer(msgspec.Struct, kw_only=True):
         match event:
             case Started(model=model, created_at=created_at):
                 self.model, self.created_at = model, created_at
-            case ToolCallStarted():
+            case ToolCallStarted(choice=0):
                 self.tool_calls.append(tool_call_json(event))
-            case ToolCallDelta(call=call, arguments=piece):
+            case ToolCallDelta(call=call, arguments=piece, choice=0):
                 self._extend_call(call, piece)
             case UsageReported():
                 self.usage = event

@@ -14,6 +14,7 @@ from tailrace.billing import bill_for
 from tailrace.errors import RequestError
 from tailrace.events import Event, Failed, Finished, UsageReported
 from tailrace.generation.conversations import answer_turn
+from tailrace.generation.filing import Annex
 from tailrace.ledger import Ledger, Opening, Pico, Price, Settlement, Turn, cost_of
 from tailrace.limits import Lease
 from tailrace.prices import Tariff
@@ -45,22 +46,40 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 class Account:
     """Opened with its row; `settle` closes it, once.
 
-    `input_tokens` is the best guess of what the upstream is asked, until it says so itself.
+    `input_tokens` is the best guess of what the upstream is asked, until it says so itself. `lost` is what attempts
+    that came to nothing have cost, None where nobody knows.
     """
 
-    def __init__(self, ledger: Ledger, opening: Opening, lease: Lease, *, allowance: Pico | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        opening: Opening,
+        lease: Lease,
+        *,
+        allowance: Pico | None = None,
+        annex: Annex | None = None,
+    ) -> None:
         self.opening = opening
         self.input_tokens = opening.input_tokens
+        self.lost: Pico | None = 0
         self.keeps_session = opening.session_id is not None
         self._ledger = ledger
         self._lease = lease
         self._allowance = allowance
+        self._annex = annex
+        self._forfeited = False
+
+    def write_off(self, reported: UsageReported, tariff: Tariff) -> None:
+        """An attempt came to nothing after it had reported usage: that is its own word for what it costs."""
+        if self.lost is not None and (reported.input_tokens or reported.output_tokens):
+            cost = _cost(tariff.price(reported.input_tokens or 0), reported)
+            self.lost = None if cost is None else self.lost + cost
 
     def affordable_tokens(self, tariff: Tariff) -> float:
         """How many output tokens the budget still allows."""
         if self._allowance is None or (price := tariff.price(self.input_tokens)) is None:
             return math.inf
-        left = self._allowance - self.input_tokens * price.input
+        left = self._allowance - (self.lost or 0) - self.input_tokens * price.input
         if not price.output:
             return math.inf if left >= 0 else 0.0
         return max(0.0, left / price.output)
@@ -80,8 +99,15 @@ class Account:
 
     async def settle(self, answered: Answered) -> None:
         """Write the final figures to the ledger. While the database is down they wait in the ledger's spool."""
+        if self._forfeited:
+            return
         if not await self._ledger.settle(self._settlement(answered)):
             _log.warning("settled_by_another", generation=self.opening.id)
+
+    def forfeit(self) -> None:
+        """Another process settles the row: nothing more is written to it here."""
+        self._forfeited = True
+        self._ledger.forfeit(self.opening.id)
 
     async def withdraw(self, error: BaseException) -> None:
         """Close the row of a generation that never began; its lease stays with whoever took it."""
@@ -113,7 +139,7 @@ class Account:
             cached_input_tokens=usage.cached_input_tokens,
             source=usage.source,
             delivered_tokens=answered.delivered_tokens,
-            cost=_cost(answered.price, usage),
+            cost=self._cost(answered),
             price=answered.price,
             ttft_ms=answered.ttft_ms,
             duration_ms=answered.duration_ms,
@@ -130,11 +156,17 @@ class Account:
             model=answered.model,
         )
 
+    def _cost(self, answered: Answered) -> Pico | None:
+        """All that was spent on the answer: a cost that is not known is never taken for zero."""
+        cost = _cost(answered.price, answered.usage)
+        return None if cost is None or self.lost is None else cost + self.lost
+
     def _answer(self, answered: Answered, now: float) -> Turn | None:
         if not self.keeps_session:
             return None
         whole = isinstance(answered.terminal, Finished)
-        return answer_turn(answered.events, generation_id=self.opening.id, now=now, whole=whole)
+        more = () if self._annex is None else self._annex((*answered.events, answered.terminal))
+        return answer_turn(answered.events, generation_id=self.opening.id, now=now, whole=whole, more=more)
 
 
 def settled_status(terminal: Finished | Failed) -> Status:

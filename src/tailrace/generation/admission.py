@@ -18,11 +18,13 @@ from tailrace.errors import RequestError, StoreError
 from tailrace.generation.accounts import Account
 from tailrace.generation.attempts import Attempt
 from tailrace.generation.conversations import continue_conversation, fits, write_turns
+from tailrace.generation.filing import Filing
 from tailrace.generation.generation import Generation
 from tailrace.generation.generations import Generations, new_generation_id
 from tailrace.generation.reservations import budget_exceeded, estimate_input, estimate_output, reserve
 from tailrace.ledger import Joined, Key, Ledger, Opening, Pico, Scope, Turn
 from tailrace.limits import Lease, Limits, Quota
+from tailrace.providers import refuse_foreign
 from tailrace.settings import OnDisconnect, Settings, StreamSettings
 
 _INLINE_BYTES: Final = 64 << 10
@@ -34,7 +36,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     `scope` is whose usage, conversations and idempotency keys it is: the key's, and its user's. `body_hash` tells
     whether another request with the same `idempotency_key` is the same request; `settings` are other timeouts than
-    the generations' own.
+    the generations' own; `chat_id` is the client's name for the chat, if it has one. A `filing` names the generation,
+    and a conversation of its own in the session's place.
     """
 
     scope: Scope
@@ -49,6 +52,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str = ""
     request_id: str = ""
     settings: StreamSettings | None = None
+    chat_id: str | None = None
+    filing: Filing | None = None
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +98,7 @@ class Admission:
     async def _admit_new(self, order: Order) -> Admitted | Joined:
         self._generations.refuse_if_draining()
         asked = order.attempts[0].request
+        refuse_foreign(asked, order.attempts[0].provider.kind)
         likely = estimate_input(asked) + estimate_output(asked)
         lease = await self._limits.acquire(order.key.id, self._quota(order.key), tokens=likely)
         try:
@@ -109,7 +115,8 @@ class Admission:
         opened = await self._ledger.begin(opening)
         if isinstance(opened, Joined):
             return opened
-        account = Account(self._ledger, opening, lease, allowance=allowance)
+        annex = None if order.filing is None else order.filing.annex
+        account = Account(self._ledger, opening, lease, allowance=allowance, annex=annex)
         try:
             generation = await self._start(order, account)
         except BaseException as error:
@@ -132,6 +139,8 @@ class Admission:
             request_id=order.request_id,
             settings=order.settings,
             account=account,
+            chat_id=order.chat_id,
+            filing=order.filing,
         )
 
     async def _with_history(self, scope: Scope, session_id: str, attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
@@ -148,15 +157,16 @@ class Admission:
         first = order.attempts[0]
         input_tokens = estimate_input(first.request)
         now = time.time()
+        session_id, turns = _conversation(order, now)
         return Opening(
-            id=new_generation_id(),
+            id=new_generation_id() if order.filing is None else order.filing.generation_id,
             created_at=now,
             scope=order.scope,
             provider=first.provider.name,
             model=first.name,
             input_tokens=input_tokens,
-            session_id=order.session_id,
-            turns=() if order.session_id is None else write_turns(first.request.messages, now=now),
+            session_id=session_id,
+            turns=turns,
             after=order.after,
             idempotency_key=order.idempotency_key,
             body_hash=order.body_hash,
@@ -182,6 +192,15 @@ class Admission:
             tpm=_own(key.tpm, default.tpm),
             max_streams=_own(key.max_streams, default.max_streams),
         )
+
+
+def _conversation(order: Order, now: float) -> tuple[str | None, tuple[Turn, ...]]:
+    """The session that keeps the answer, and what it keeps of the request."""
+    if order.filing is not None and order.filing.session_id is not None:
+        return order.filing.session_id, order.filing.turns
+    if order.session_id is None:
+        return None, ()
+    return order.session_id, write_turns(order.attempts[0].request.messages, now=now)
 
 
 def _continue(history: list[Turn], attempts: tuple[Attempt, ...], *, cap: int) -> tuple[Attempt, ...]:

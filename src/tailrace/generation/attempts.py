@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tailrace.prices import Tariff
-from tailrace.providers import Provider
+from tailrace.providers import Finish, Provider, Sink
 from tailrace.requests import ChatRequest
 
 
@@ -16,3 +16,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     request: ChatRequest
     name: str = ""
     tariff: Tariff = Tariff()
+
+    async def ask(self, sink: Sink) -> Finish:
+        """Ask it, once. Raises UpstreamError."""
+        return await self.provider.run(self.request, sink)

@@ -77,10 +77,18 @@ class Bookkeeper:
     async def _sweep(self) -> None:
         if swept := await self._ledger.sweep():
             _log.warning("rows_swept", generations=swept)
+        await self._settle_inherited()
         for generation_id in await self._ledger.lost():
             if (generation := self._generations.get(generation_id)) is not None:
                 generation.stop(StreamError("interrupted", "another process has taken this stream over"))
         self._note(None)
+
+    async def _settle_inherited(self) -> None:
+        """The rows whose logs this process took over; what the database did not take waits for the next time."""
+        for generation_id in list(self._generations.inherited):
+            if await self._ledger.inherit(generation_id):
+                _log.warning("row_inherited", generation=generation_id)
+            self._generations.inherited.discard(generation_id)
 
     async def _stop_overdrawn(self, running: list[Generation]) -> None:
         """Stop the generations of each budget that is spent by what they have come to beyond their reservations.

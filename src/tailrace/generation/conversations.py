@@ -32,9 +32,11 @@ def read_turns(turns: Iterable[Turn]) -> tuple[Message, ...]:
     return tuple(Message(role=turn.role, parts=_decode(turn.content)) for turn in turns)
 
 
-def answer_turn(events: Iterable[Event], *, generation_id: str, now: float, whole: bool) -> Turn | None:
-    """What a model said, as a turn; None where it said nothing."""
-    parts = parts_of(events)
+def answer_turn(
+    events: Iterable[Event], *, generation_id: str, now: float, whole: bool, more: Sequence[Part] = ()
+) -> Turn | None:
+    """What a model said, as a turn, with `more` parts behind its own; None where it said nothing."""
+    parts = (*parts_of(events), *more)
     if not parts:
         return None
     return Turn(

@@ -10,20 +10,22 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
 import structlog
 
 from tailrace.errors import RequestError, StreamError
-from tailrace.events import Event, Failed, Finished, Started, UsageReported
+from tailrace.events import Event, Failed, Finished, Started, UsageReported, is_bare
 from tailrace.generation.accounts import Account, Answered
 from tailrace.generation.attempts import Attempt
+from tailrace.generation.endings import failed_with, find_overdue
 from tailrace.generation.meter import Meter, count_deltas
+from tailrace.generation.progress import Progress
 from tailrace.ledger import Count, Pico, cost_of
 from tailrace.metrics import Metrics
-from tailrace.providers import Finish
+from tailrace.providers import Finish, refuse_foreign
 from tailrace.settings import OnDisconnect, StreamSettings
 from tailrace.streamlog import RingLog
 
@@ -34,7 +36,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Generation:
-    """One answer being made. Its log is all that others see of it; `stop` is all that they may do to it."""
+    """One answer being made. Its log is all that others see of it; `stop` is all that they may do to it.
+
+    `confirm` is awaited before the row is settled: whoever shares logs calls `lose` there if this one was taken over.
+    """
 
     def __init__(
         self,
@@ -46,6 +51,8 @@ class Generation:
         metrics: Metrics,
         request_id: str,
         account: Account | None = None,
+        prologue: Sequence[Event] = (),
+        confirm: Callable[[RingLog], Awaitable[None]] | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         # For the generation's whole life
@@ -56,12 +63,15 @@ class Generation:
         self._on_disconnect = on_disconnect
         self._metrics = metrics
         self._request_id = request_id
+        self._prologue = prologue
+        self._confirm = confirm
         self._clock = loop.time
         self._began = loop.time()
         # For the attempt that runs
         self._attempt = attempts[0]
         self._meter = self._new_meter()
         self._started: Started | None = None
+        self._held: list[Event] = []
         # As it goes
         self._heard = self._began
         self._first_content: float | None = None
@@ -94,26 +104,30 @@ class Generation:
             self.log.append(events)
 
     def _admit(self, events: list[Event], now: float) -> list[Event]:
-        """Hold `Started` back until there is content to go with it."""
+        """Hold `Started`, and frames that say nothing, back until there is content to go with them."""
         for event in events:
             if isinstance(event, Started):
                 self._started = event
-        content: list[Event] = [event for event in events if not isinstance(event, Started)]
-        if not content:
-            return content
+            else:
+                self._held.append(event)
+        if all(map(is_bare, self._held)):
+            return []
         self._first_content = now
         self._metrics.observe_first_token(now - self._began)
-        return [self._opening(), *content]
+        return self._opening()
 
-    def _opening(self) -> Started:
-        return self._started or Started(model=self._attempt.request.model, created_at=time.time())
+    def _opening(self) -> list[Event]:
+        """What the log opens with, the content that was held back too."""
+        started = self._started or Started(model=self._attempt.request.model, created_at=time.time())
+        held, self._held = self._held, []
+        return [*self._prologue, started, *held]
 
     def _new_meter(self) -> Meter:
         request = self._attempt.request
         affordable = math.inf
         if self.account is not None:
             affordable = self.account.affordable_tokens(self._attempt.tariff)
-        return Meter(request, max_bytes=self._settings.max_answer, max_deltas=affordable)
+        return Meter(request, max_bytes=self._settings.max_answer, max_tokens=affordable)
 
     # From the first attempt to the end
 
@@ -129,8 +143,8 @@ class Generation:
         """Whatever went wrong in settling: no reader waits for an end that never comes, and no row stays open."""
         if self.log.terminal is not None:
             return
-        failed = _failed(StreamError("internal", f"an error inside the server ended it ({self._request_id})"))
-        usage = UsageReported(output_tokens=self._meter.deltas, source="estimated")
+        failed = failed_with(StreamError("internal", f"an error inside the server ended it ({self._request_id})"))
+        usage = UsageReported(output_tokens=self._meter.tokens, source="estimated")
         self._tell([usage, failed], failed, usage)
         if self.account is not None:
             await self._guard(self.account.return_lease(usage))
@@ -141,14 +155,14 @@ class Generation:
         try:
             return self._finished(await self._ask_unless_stopped())
         except asyncio.CancelledError:
-            return _failed(self._stopped or StreamError("interrupted", "the server stopped this answer"))
+            return failed_with(self._stopped or StreamError("interrupted", "the server stopped this answer"))
         except StreamError as error:
-            return _failed(self._stopped or error)
+            return failed_with(self._stopped or error)
         except RequestError as error:
-            return Failed(code=error.code, message=error.message, status=error.status)
+            return Failed(code=error.code, message=error.message, status=error.status, field=error.field)
         except Exception:
             _log.exception("generation_failed", generation=self.id, request=self._request_id)
-            return _failed(StreamError("internal", f"an error inside the server ended it ({self._request_id})"))
+            return failed_with(StreamError("internal", f"an error inside the server ended it ({self._request_id})"))
 
     async def _ask_unless_stopped(self) -> Finish:
         """A task that is cancelled before its first step never runs at all, so `stop` cancels only in here."""
@@ -180,19 +194,27 @@ class Generation:
         return self._first_content is not None or self._meter.deltas > 0
 
     async def _ask_one(self, attempt: Attempt) -> Finish:
-        self._attempt = attempt
-        self._meter = self._new_meter()
+        self._take_up(attempt)
+        refuse_foreign(attempt.request, attempt.provider.kind)
         for trial in range(self._settings.retries):
-            self._started = None
             try:
-                return await attempt.provider.run(attempt.request, self)
+                return await self._metrics.health.watch(attempt.provider.name, attempt.ask(self))
             except StreamError as error:
                 # A 429 is the client's to wait out: it was told for how long, and may have other things to do
                 if self._has_content or not error.retryable or error.status == _TOO_MANY:
                     raise
             await asyncio.sleep(_BACKOFF_S * 2**trial * random.uniform(0.5, 1.5))
+            self._take_up(attempt)
+        return await self._metrics.health.watch(attempt.provider.name, attempt.ask(self))
+
+    def _take_up(self, attempt: Attempt) -> None:
+        """Begin anew: of an attempt that came to nothing only its cost is kept."""
+        if self.account is not None and self._meter.reported is not None:
+            self.account.write_off(self._meter.reported, self._attempt.tariff)
+        self._attempt = attempt
+        self._meter = self._new_meter()
         self._started = None
-        return await attempt.provider.run(attempt.request, self)
+        self._held.clear()
 
     def _finished(self, finish: Finish) -> Finished:
         first = self._first_content
@@ -200,13 +222,14 @@ class Generation:
             reason=finish.reason,
             native=finish.native,
             stop_sequence=finish.stop_sequence,
+            frame=finish.frame,
             ttft_ms=None if first is None else _ms(first - self._began),
             duration_ms=_ms(self._clock() - self._began),
         )
 
     async def _settle(self, terminal: Finished | Failed) -> None:
         usage = await self._usage(whole=isinstance(terminal, Finished))
-        opening = [self._opening()] if self._first_content is None and isinstance(terminal, Finished) else []
+        opening = self._opening() if self._first_content is None and isinstance(terminal, Finished) else []
         end: list[Event] = [*opening, usage, terminal]
         if self.account is None:
             self._tell(end, terminal, usage)
@@ -241,6 +264,8 @@ class Generation:
             _log.exception("settling_failed", generation=self.id, request=self._request_id)
 
     async def _close(self, account: Account, terminal: Finished | Failed, usage: UsageReported) -> None:
+        if self._confirm is not None:
+            await self._confirm(self.log)
         await account.settle(
             Answered(
                 provider=self._attempt.provider.name,
@@ -265,18 +290,31 @@ class Generation:
 
     def count(self) -> Count:
         """What it has come to so far, for the ledger's checkpoint."""
-        deltas = self._meter.deltas
+        output_tokens = self._meter.tokens
         return Count(
             input_tokens=self._input_tokens(),
-            output_tokens=deltas,
-            delivered_tokens=self._delivered_tokens(deltas),
+            output_tokens=output_tokens,
+            delivered_tokens=self._delivered_tokens(output_tokens),
         )
 
     def cost(self) -> Pico:
         """What it has come to so far, where its tokens have a price."""
         input_tokens = self._input_tokens() or 0
         price = self._attempt.tariff.price(input_tokens)
-        return 0 if price is None else cost_of(price, input_tokens, 0, self._meter.deltas)
+        cost = 0 if price is None else cost_of(price, input_tokens, 0, self._meter.tokens)
+        return cost if self.account is None else cost + (self.account.lost or 0)
+
+    def progress(self) -> Progress:
+        """What it has come to so far, for whoever watches."""
+        price = self._attempt.tariff.price(self._input_tokens() or 0)
+        return Progress(
+            provider=self._attempt.provider.name,
+            model=self._attempt.name,
+            input_tokens=self._input_tokens(),
+            output_tokens=self._meter.tokens,
+            cost=None if price is None else self.cost(),
+            ttft_ms=None if self._first_content is None else _ms(self._first_content - self._began),
+        )
 
     def _input_tokens(self) -> int | None:
         """What the upstream says that it was asked, or our guess."""
@@ -302,7 +340,7 @@ class Generation:
         except Exception:
             _log.exception("metering_failed", generation=self.id, request=self._request_id)
             return UsageReported(
-                input_tokens=self._input_tokens() or 0, output_tokens=self._meter.deltas, source="estimated"
+                input_tokens=self._input_tokens() or 0, output_tokens=self._meter.tokens, source="estimated"
             )
 
     # What others may do
@@ -314,6 +352,14 @@ class Generation:
         self._stopped = error
         if self._asking:
             self.task.cancel()
+
+    def lose(self) -> None:
+        """Another process has sealed its log and settles its row: end it, and close the upstream's connection."""
+        if self.account is not None:
+            self.account.forfeit()
+        if self.log.terminal is None:
+            self.log.torn = True
+        self.stop(StreamError("interrupted", "another worker has taken this answer over"))
 
     @property
     def stopped(self) -> bool:
@@ -334,34 +380,19 @@ class Generation:
         if self.task.done() or self._stopped is not None:
             return
         if (overdue := self._overdue(now)) is not None:
+            self._metrics.health.note_stop(self._attempt.provider.name, overdue)
             self.stop(overdue)
 
     def _overdue(self, now: float) -> StreamError | None:
-        limits = self._settings
-        if now - self._began > limits.total_s:
-            return StreamError("total_timeout", f"the answer took longer than {limits.total_s:g} s")
-        if self._first_content is None and now - self._began > limits.first_token_s:
-            return StreamError("first_token_timeout", f"no first token within {limits.first_token_s:g} s")
-        if self._first_content is not None and now - self._heard > limits.idle_s:
-            return StreamError("idle_timeout", f"the upstream was silent for {limits.idle_s:g} s")
         if self._grace_is_over(now):
             return StreamError("cancelled", "the reader left and did not come back")
-        return None
+        answers = self._first_content is not None
+        return find_overdue(self._settings, now, began=self._began, heard=self._heard, answers=answers)
 
     def _grace_is_over(self, now: float) -> bool:
         if self._abandoned_at is None or isinstance(self._on_disconnect, str) or self.log.viewers:
             return False
         return now - self._abandoned_at > self._on_disconnect
-
-
-def _failed(error: StreamError) -> Failed:
-    return Failed(
-        code=error.code,
-        message=error.message,
-        retryable=error.retryable,
-        status=error.status,
-        retry_after=error.retry_after,
-    )
 
 
 def _ms(seconds: float) -> float:

@@ -26,26 +26,49 @@ from tailrace.requests import ChatRequest
 _INLINE_BYTES: Final = 8 << 10
 """Above this much text the tokenizer runs in a thread, so that it holds nobody up; so does its first use."""
 
+_FRAMES_TO_TEXT: Final = 64
+"""How many times an answer's cap the frames may take that say it: about 300 bytes for a token of five."""
+
+_CHARS_PER_TOKEN: Final = 5
+"""About as many as plain English has, and more than most text: whoever sends a token a delta is not thought dearer."""
+
 _SURENESS: Final[tuple[UsageSource, ...]] = ("estimated", "counted", "reported")
 
 
 class Meter:
     """Reads along with one generation.
 
-    `fold` is paid once for each socket read. While the answer runs, `deltas` is the count of what came so far
-    (upstreams send about one token in each delta); `settle` replaces it with the upstream's own figures, or with a
-    tokenizer's.
+    `fold` is paid once for each socket read. While the answer runs, `tokens` is an estimate of what came so far;
+    `settle` replaces it with the upstream's own figures, or with a tokenizer's.
     """
 
-    __slots__ = ("_max_bytes", "_max_deltas", "_reported", "_request", "bytes", "deltas", "refused")
+    __slots__ = (
+        "_max_bytes",
+        "_max_chars",
+        "_max_framed",
+        "_max_tokens",
+        "_request",
+        "bytes",
+        "chars",
+        "deltas",
+        "framed",
+        "refused",
+        "reported",
+    )
 
-    def __init__(self, request: ChatRequest, *, max_bytes: int, max_deltas: float = math.inf) -> None:
+    def __init__(self, request: ChatRequest, *, max_bytes: int, max_tokens: float = math.inf) -> None:
         self._request = request
         self._max_bytes = max_bytes
-        self._max_deltas = max_deltas
-        self._reported: UsageReported | None = None
+        self._max_framed = max_bytes * _FRAMES_TO_TEXT
+        self._max_tokens = max_tokens
+        self._max_chars = max_tokens * _CHARS_PER_TOKEN
+        self.reported: UsageReported | None = None
+        """What the upstream has said of it so far."""
         self.deltas = 0
+        self.chars = 0
         self.bytes = 0
+        self.framed = 0
+        """Bytes of the upstream's own frames, which come to many times the text."""
         self.refused: list[Event] = []
         """What the read brought that was too much."""
 
@@ -56,36 +79,69 @@ class Meter:
         the last read brought is not for the log then, but it was generated, and `settle` counts it.
         """
         kept = events
-        for event in events:
-            if type(event) is TextDelta:
-                text = event.text
-                self.deltas += 1
-                self.bytes += len(text) if text.isascii() else _size(text)
-            elif isinstance(event, UsageReported):
-                self._reported = _merge(self._reported, event)
-                kept = [other for other in events if not isinstance(other, UsageReported)]
-            elif (piece := _generated(event)) is not None:
-                self.deltas += 1
-                self.bytes += _size(piece)
-        if self.bytes > self._max_bytes or self.deltas > self._max_deltas:
+        if len(events) == 1 and type(event := events[0]) is TextDelta:
+            self._count(event.text, 1)
+            if event.frame is not None:
+                self.framed += len(event.frame)
+        else:
+            # All at once, for a read of a fast upstream's brings hundreds
+            texts = [event.text for event in events if type(event) is TextDelta and event.frame is None]
+            self._count("".join(texts), len(texts))
+            if len(texts) < len(events):
+                kept = self._fold_others(events)
+        if (
+            self.bytes > self._max_bytes
+            or self.framed > self._max_framed
+            or self.deltas > self._max_tokens
+            or self.chars > self._max_chars
+        ):
             self.refused = kept
             raise self._excess()
         return kept
 
+    def _fold_others(self, events: list[Event]) -> list[Event]:
+        """Count all but plain texts."""
+        kept = events
+        for event in events:
+            if event.frame is None and type(event) is TextDelta:
+                continue
+            self.framed += len(event.frame or b"")
+            if isinstance(event, UsageReported):
+                self.reported = _merge(self.reported, event)
+                kept = [other for other in events if not isinstance(other, UsageReported)]
+            elif (piece := _generated(event)) is not None:
+                self._count(piece, 1)
+        return kept
+
+    def _count(self, text: str, deltas: int) -> None:
+        length = len(text)
+        self.deltas += deltas
+        self.chars += length
+        self.bytes += length if text.isascii() else _size(text)
+
+    @property
+    def tokens(self) -> int:
+        """How many came, about: many upstreams send one in each delta, others a sentence."""
+        return max(self.deltas, self.chars // _CHARS_PER_TOKEN)
+
+    @property
+    def _is_too_long(self) -> bool:
+        return self.bytes > self._max_bytes or self.framed > self._max_framed
+
     def _excess(self) -> StreamError:
-        if self.bytes > self._max_bytes:
+        if self._is_too_long:
             return StreamError("too_long", f"the answer is longer than the {self._max_bytes} bytes allowed")
         return StreamError("budget_exceeded", "the key's budget ran out")
 
     @property
     def heard(self) -> bool:
         """Whether the upstream has said anything that counts."""
-        return self.deltas > 0 or self._reported is not None
+        return self.deltas > 0 or self.reported is not None
 
     @property
     def input_tokens(self) -> int | None:
         """What the upstream has said of the input so far."""
-        return None if self._reported is None else self._reported.input_tokens
+        return None if self.reported is None else self.reported.input_tokens
 
     async def settle(self, answer: Iterable[Event], *, whole: bool) -> UsageReported:
         """The final figures: what the upstream reported, else counted, else estimated.
@@ -105,7 +161,7 @@ class Meter:
 
     def _believable(self) -> UsageReported:
         """What the upstream said, but for a zero where there was something: servers are seen to fill in zeros."""
-        said = self._reported or UsageReported()
+        said = self.reported or UsageReported()
         if said.output_tokens == 0 and self.deltas:
             said = msgspec.structs.replace(said, output_tokens=None)
         if said.input_tokens == 0 and self._request.messages:

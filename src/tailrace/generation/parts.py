@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
-from tailrace.events import Event, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, ToolCallStarted
+from tailrace.events import Event, Opaque, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, ToolCallStarted
 from tailrace.requests import Part, Reasoning, Text, ToolCall
 
 
 def parts_of(events: Iterable[Event]) -> tuple[Part, ...]:
     """The first choice's text, reasoning and tool calls, in the order in which they began; a refusal is text.
 
-    A signature closes its block of reasoning: it is the vendor's proof of that block and no other.
+    A signature closes its block of reasoning: it is the vendor's proof of that block and no other. Reasoning that
+    Anthropic does not show is kept too: its API wants it back.
     """
     folding = _Folding()
     for event in events:
@@ -23,6 +25,8 @@ def parts_of(events: Iterable[Event]) -> tuple[Part, ...]:
                 folding.add_text(piece)
             case ReasoningDelta(text=piece, signature=signature, choice=0):
                 folding.add_reasoning(piece, signature)
+            case Opaque(kind="redacted_thinking", json=json, choice=0):
+                folding.add_redacted(json)
             case ToolCallStarted(choice=0):
                 folding.start_call(event)
             case ToolCallDelta(call=call, arguments=piece, choice=0):
@@ -47,6 +51,13 @@ class _Reasoning(msgspec.Struct):
         return Reasoning(text=_join(self.pieces), signature=self.signature)
 
 
+class _Redacted(msgspec.Struct):
+    data: str
+
+    def close(self) -> Part:
+        return Reasoning(text="", redacted=self.data)
+
+
 class _Call(msgspec.Struct):
     started: ToolCallStarted
     pieces: list[str]
@@ -55,7 +66,7 @@ class _Call(msgspec.Struct):
         return ToolCall(id=self.started.id, name=self.started.name, arguments=_join(self.pieces))
 
 
-_Block: TypeAlias = _Text | _Reasoning | _Call
+_Block: TypeAlias = _Text | _Reasoning | _Redacted | _Call
 
 
 class _Folding:
@@ -78,6 +89,11 @@ class _Folding:
         else:
             self.blocks.append(_Reasoning([piece], signature))
 
+    def add_redacted(self, json: str) -> None:
+        """Anthropic's block comes in the payload that starts it, and another one ends it."""
+        with contextlib.suppress(msgspec.DecodeError, UnicodeEncodeError):
+            self.blocks.append(_Redacted(_decode_start(json).content_block.data))
+
     def start_call(self, started: ToolCallStarted) -> None:
         call = self._calls[started.call] = _Call(started, [])
         self.blocks.append(call)
@@ -85,6 +101,17 @@ class _Folding:
     def add_arguments(self, number: int, piece: str) -> None:
         if (call := self._calls.get(number)) is not None:
             call.pieces.append(piece)
+
+
+class _Cipher(msgspec.Struct):
+    data: str
+
+
+class _Start(msgspec.Struct):
+    content_block: _Cipher
+
+
+_decode_start: Final = msgspec.json.Decoder(_Start).decode
 
 
 def _join(pieces: Iterable[str]) -> str:

@@ -23,9 +23,11 @@ from tailrace.ledger.base import (
     Total,
     Turn,
 )
-from tailrace.ledger.create import create_ledger, upgrade_database
+from tailrace.ledger.create import create_ledger, place_beside, upgrade_database
+from tailrace.ledger.cursors import read_cursor, write_cursor
 from tailrace.ledger.outbox import bill_for
 from tailrace.ledger.prices import cost_of
+from tailrace.ledger.reports import Latency, Point, Spending, Split, Spread, Step
 
 __all__ = [
     "Bill",
@@ -34,6 +36,7 @@ __all__ = [
     "Grouping",
     "Joined",
     "Key",
+    "Latency",
     "Ledger",
     "Opened",
     "Opening",
@@ -41,16 +44,24 @@ __all__ = [
     "Parcel",
     "Period",
     "Pico",
+    "Point",
     "Price",
     "Row",
     "Scope",
     "SessionInfo",
     "Settlement",
+    "Spending",
+    "Split",
+    "Spread",
     "Status",
+    "Step",
     "Total",
     "Turn",
     "bill_for",
     "cost_of",
     "create_ledger",
+    "place_beside",
+    "read_cursor",
     "upgrade_database",
+    "write_cursor",
 ]

@@ -13,11 +13,12 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from tailrace.events import UsageSource
+from tailrace.ledger.reports import Latency, Point, Spending, Split, Step
 
 Pico: TypeAlias = int
 Status: TypeAlias = Literal["running", "finished", "aborted", "failed", "interrupted"]
 Period: TypeAlias = Literal["day", "month", "total"]
-Grouping: TypeAlias = Literal["key", "model", "day"]
+Grouping: TypeAlias = Literal["key", "model", "day", "status"]
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -187,7 +188,7 @@ class Row(_Value, frozen=True, kw_only=True):
 
 
 class Total(_Value, frozen=True, kw_only=True):
-    """Settled usage summed over one key, model or day; `cost` sums the priced rows, `unpriced` counts the others."""
+    """Settled usage summed over one group; `cost` sums the priced rows, `unpriced` counts the others."""
 
     group: str
     generations: int
@@ -297,16 +298,44 @@ class Ledger(ABC):
         """
 
     @abstractmethod
+    async def inherit(self, generation_id: str) -> bool:
+        """Settle as `interrupted` a row whose log this process has taken over, though its owner may still live.
+
+        The figures are those of the owner's last checkpoint; what the owner settles later is dropped. False where the
+        row runs no longer.
+        """
+
+    @abstractmethod
+    def forfeit(self, generation_id: str) -> None:
+        """Leave a row of this process to whoever has taken its log over: nothing more is written to it here."""
+
+    @abstractmethod
     async def spent(self, key_id: str, budget: Budget) -> Pico:
         """Settled costs and open reservations of the budget's current period."""
 
     @abstractmethod
-    async def rows(self, scope: Scope, *, limit: int, cursor: str | None = None) -> Page:
-        """`Row`s, newest first. Raises RequestError 400 for a cursor that is none."""
+    async def rows(self, scope: Scope, *, limit: int, cursor: str | None = None, running: bool = False) -> Page:
+        """`Row`s, newest first, or only those that run. Raises RequestError 400 for a cursor that is none."""
+
+    @abstractmethod
+    async def row(self, generation_id: str) -> Row | None:
+        """The row with this id, whosever it is."""
 
     @abstractmethod
     async def totals(self, scope: Scope, *, by: Grouping, since: float) -> list[Total]:
-        """Settled usage since then, by key, model or UTC day."""
+        """Settled usage since then, by key, model, UTC day or status."""
+
+    @abstractmethod
+    async def points(self, *, step: Step, split: Split, since: float) -> list[Point]:
+        """Everyone's settled usage since then in steps of time (UTC's), each split into groups; the earliest first."""
+
+    @abstractmethod
+    async def latencies(self, *, since: float) -> list[Latency]:
+        """How long everyone's settled answers since then took: all together, then each model's."""
+
+    @abstractmethod
+    async def spending(self) -> list[Spending]:
+        """What each key that ever spent something has spent and reserved."""
 
     # Keys
 
@@ -342,7 +371,7 @@ class Ledger(ABC):
 
     @abstractmethod
     async def sessions(self, scope: Scope, *, limit: int, cursor: str | None = None) -> Page:
-        """`SessionInfo`s, the last used first."""
+        """`SessionInfo`s, the last used first; none whose id begins with `resp_`, which are stored responses' own."""
 
     @abstractmethod
     async def delete_session(self, scope: Scope, session_id: str) -> bool:

@@ -36,6 +36,15 @@ def create_ledger(settings: Settings, *, serving: bool = True) -> Ledger:
     )
 
 
+def place_beside(settings: Settings, name: str) -> Path:
+    """Where another file of this installation's lies: beside the embedded database, else in the data folder."""
+    url = _url(settings)
+    if url is not None and not url.startswith("sqlite:"):
+        return settings.data_dir / f"{name}.db"
+    path = database_path(url, settings.data_dir)
+    return path.with_name(f"{path.name}.{name}")
+
+
 async def upgrade_database(settings: Settings) -> None:
     """Bring the database to the schema that this version needs. Raises SettingsError where it does not answer."""
     url = _url(settings)

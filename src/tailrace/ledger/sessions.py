@@ -49,13 +49,14 @@ _HISTORY: Final = Query(f"""-- A conversation in order.
     SELECT id, role, content, created_at, status, generation_id FROM turns WHERE {_OF_SESSION}
     ORDER BY place""")  # noqa: S608
 
-_LIST: Final = Query("""-- A holder's conversations, the last used first.
+_LIST: Final = Query("""-- A holder's conversations, the last used first; not those of one stored response.
     SELECT id, title, created_at, updated_at FROM sessions WHERE key_id = :key_id AND user_name = :user_name
+        AND substr(id, 1, 5) <> 'resp_'
     ORDER BY updated_at DESC, id DESC LIMIT :limit""")
 
 _LIST_AFTER: Final = Query("""-- The same, behind a cursor.
     SELECT id, title, created_at, updated_at FROM sessions WHERE key_id = :key_id AND user_name = :user_name
-        AND (updated_at, id) < (:time, :id)
+        AND substr(id, 1, 5) <> 'resp_' AND (updated_at, id) < (:time, :id)
     ORDER BY updated_at DESC, id DESC LIMIT :limit""")
 
 _DELETE: Final = Query("""-- Forget a conversation; its turns go with it.

@@ -5,7 +5,7 @@ Every work takes its locks in the same order (generation, session, spend), so th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +31,14 @@ _TAKE_OVER: Final = Query("""-- Take the running rows of a process that died.
     UPDATE generations SET owner = :owner, output_tokens = coalesce(output_tokens, 0),
         delivered_tokens = coalesce(delivered_tokens, 0), duration_ms = coalesce(duration_ms, 0)
     WHERE owner = :dead AND status = 'running' RETURNING id, created_at""")
+
+_OWNER: Final = Query("""-- Whose row it is, while it runs.
+    SELECT owner FROM generations WHERE id = :id AND status = 'running'""")
+
+_SEIZE: Final = Query("""-- Take one running row, though its owner may live.
+    UPDATE generations SET owner = :owner, output_tokens = coalesce(output_tokens, 0),
+        delivered_tokens = coalesce(delivered_tokens, 0), duration_ms = coalesce(duration_ms, 0)
+    WHERE id = :id AND owner = :former AND status = 'running' RETURNING created_at""")
 
 _NOTE: Final = Query("""-- Put into a row that was taken over what its last checkpoint says.
     UPDATE generations SET input_tokens = coalesce(:input_tokens, input_tokens), output_tokens = :output_tokens,
@@ -65,12 +73,20 @@ def settle(settlement: Settlement, owner: str) -> Work[bool]:
 def take_over(dead: str, owner: str) -> Work[None]:
     """Make the running rows of a process that died our own, with what it noted last."""
     taken = yield _TAKE_OVER, {"dead": dead, "owner": owner}
-    noted = yield from checkpoints.read_checkpoint(dead)
-    for id_, created_at in taken:
-        if (count := noted.counts.get(id_)) is not None:
-            duration = max(0.0, noted.written_at - created_at) * 1000
-            yield _NOTE, {"id": id_, "duration_ms": duration, **msgspec.structs.asdict(count)}
+    yield from _note_last_counts(dead, taken)
     yield from checkpoints.drop_checkpoint(dead)
+
+
+def inherit(generation_id: str, owner: str, now: float) -> Work[bool]:
+    """Take a running row from whoever owns it, and settle it with what its owner noted last."""
+    found = yield _OWNER, {"id": generation_id}
+    if not found or found[0][0] == owner:
+        return False
+    (former,) = found[0]
+    taken = yield _SEIZE, {"id": generation_id, "owner": owner, "former": former}
+    yield from _note_last_counts(former, [(generation_id, row[0]) for row in taken])
+    settled = yield from interrupt(generation_id, owner, now)
+    return settled
 
 
 def find_running(owner: str) -> Work[list[str]]:
@@ -86,6 +102,15 @@ def interrupt(generation_id: str, owner: str, now: float) -> Work[bool]:
         return False
     settled = yield from settle(_interrupted(generation_id, found[0], now), owner)
     return settled
+
+
+def _note_last_counts(former: str, taken: Iterable[Sequence[Any]]) -> Work[None]:
+    """Put into rows, each with its beginning, what their former owner's last record says."""
+    noted = yield from checkpoints.read_checkpoint(former)
+    for id_, created_at in taken:
+        if (count := noted.counts.get(id_)) is not None:
+            duration = max(0.0, noted.written_at - created_at) * 1000
+            yield _NOTE, {"id": id_, "duration_ms": duration, **msgspec.structs.asdict(count)}
 
 
 def _settled_values(settlement: Settlement, owner: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Final
 from tailrace.errors import RequestError
 from tailrace.ledger.base import Budget, Period, Pico
 from tailrace.ledger.database import Query, Work
+from tailrace.ledger.reports import Spending
 
 _ADD: Final = Query("""-- Add to a key's sums of one day, its month and in all.
     INSERT INTO spend (key_id, period, starts, settled, reserved)
@@ -19,6 +20,19 @@ _ADD: Final = Query("""-- Add to a key's sums of one day, its month and in all.
 
 _SPENT: Final = Query("""-- A key's sum of one period.
     SELECT settled + reserved FROM spend WHERE key_id = :key_id AND period = :period AND starts = :starts""")
+
+
+_LIST: Final = Query("""-- Every key's sums of the day, the month and in all.
+    SELECT key_id, period, settled + reserved FROM spend WHERE starts IN (:day, :month, '') ORDER BY key_id""")
+
+
+def list_spending(at: float) -> Work[list[Spending]]:
+    """What each key has spent and reserved in the periods that hold this time."""
+    found = yield _LIST, {"day": _starts("day", at), "month": _starts("month", at)}
+    sums: dict[str, dict[Period, int]] = {}
+    for key_id, period, amount in found:
+        sums.setdefault(key_id, {"day": 0, "month": 0, "total": 0})[period] = int(amount)
+    return [Spending(key_id=key_id, **by_period) for key_id, by_period in sums.items()]
 
 
 def spent(key_id: str, period: Period, at: float) -> Work[Pico]:

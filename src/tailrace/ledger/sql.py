@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from tailrace.errors import SettingsError, StoreError
-from tailrace.ledger import checkpoints, keys, openings, outbox, sessions, settlements, spend, usage
+from tailrace.ledger import charts, checkpoints, keys, openings, outbox, sessions, settlements, spend, usage
 from tailrace.ledger.backlog import Backlog
 from tailrace.ledger.base import (
     Budget,
@@ -26,6 +26,7 @@ from tailrace.ledger.base import (
     Page,
     Parcel,
     Pico,
+    Row,
     Scope,
     Settlement,
     Total,
@@ -34,6 +35,7 @@ from tailrace.ledger.base import (
 from tailrace.ledger.cursors import read_cursor
 from tailrace.ledger.database import Database
 from tailrace.ledger.locks import Owners, new_owner
+from tailrace.ledger.reports import Latency, Point, Spending, Split, Step
 from tailrace.ledger.spool import Spool
 from tailrace.ledger.texts import check_storable, is_storable
 
@@ -60,6 +62,7 @@ class SqlLedger(Ledger):
         # As it goes: the owners of the rows that this process runs, and of those that it is about to
         self._running: dict[str, str] = {}
         self._opening: dict[str, str] = {}
+        self._forfeited: set[str] = set()
         self._checkpoints = checkpoints.Checkpoints(database, owners=self._running, clock=clock)
         self._secret: bytes | None = None
 
@@ -147,15 +150,35 @@ class SqlLedger(Ledger):
             alive.update(await self._database.look_up(settlements.find_running, name))
         return [id_ for id_ in ours if id_ not in alive and id_ in self._running]
 
+    async def inherit(self, generation_id: str) -> bool:
+        owner = await self._serving().current()
+        return await self._database.write(settlements.inherit, generation_id, owner, self._clock())
+
+    def forfeit(self, generation_id: str) -> None:
+        if self._running.pop(generation_id, None) is not None:
+            self._forfeited.add(generation_id)
+
     async def spent(self, key_id: str, budget: Budget) -> Pico:
         return await self._database.look_up(spend.spent, key_id, budget.period, self._clock())
 
-    async def rows(self, scope: Scope, *, limit: int, cursor: str | None = None) -> Page:
+    async def rows(self, scope: Scope, *, limit: int, cursor: str | None = None, running: bool = False) -> Page:
         place = None if cursor is None else read_cursor(cursor)
-        return await self._database.report(usage.list_rows, scope, limit, place)
+        return await self._database.report(usage.list_rows, scope, limit, place, running)
+
+    async def row(self, generation_id: str) -> Row | None:
+        return await self._database.look_up(usage.find_row, generation_id) if is_storable(generation_id) else None
 
     async def totals(self, scope: Scope, *, by: Grouping, since: float) -> list[Total]:
         return await self._database.report(usage.list_totals, scope, by, since)
+
+    async def points(self, *, step: Step, split: Split, since: float) -> list[Point]:
+        return await self._database.report(charts.list_points, step, split, since)
+
+    async def latencies(self, *, since: float) -> list[Latency]:
+        return await self._database.report(charts.list_latencies, since)
+
+    async def spending(self) -> list[Spending]:
+        return await self._database.report(spend.list_spending, self._clock())
 
     # Keys
 
@@ -244,7 +267,7 @@ class SqlLedger(Ledger):
     async def _interrupt_orphans(self, name: str) -> list[str]:
         """Settle the rows of ours that nobody works on: those taken over, and those whose opening was not answered."""
         running = await self._database.look_up(settlements.find_running, name)
-        known = self._running.keys() | self._opening.keys()
+        known = self._running.keys() | self._opening.keys() | self._forfeited
         orphans = [id_ for id_ in running if id_ not in known and id_ not in self._backlog]
         settled = await asyncio.gather(
             *(self._database.write(settlements.interrupt, id_, name, self._clock()) for id_ in orphans)

@@ -17,22 +17,41 @@ _COLUMNS: Final = """id, created_at, key_id, user_name, provider, model, session
         output_tokens, reasoning_tokens, cached_input_tokens, source, delivered_tokens, cost, ttft_ms, duration_ms,
         price_input, price_cached_input, price_output"""
 
-_GROUPS: Final[Mapping[Grouping, str]] = {"key": "key_id", "model": "model", "day": "day"}
+_FIND: Final = Query(f"""-- One generation.
+    SELECT {_COLUMNS} FROM generations WHERE id = :id""")  # noqa: S608 - of our own words only
+
+_GROUPS: Final[Mapping[Grouping, str]] = {
+    "key": "key_id",
+    "model": "model",
+    "day": "day",
+    "status": "status",
+}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def list_rows(scope: Scope, limit: int, place: Place | None) -> Work[Page]:
-    """A page of rows, newest first; those that run with the figures of their last checkpoint."""
+def list_rows(scope: Scope, limit: int, place: Place | None, running: bool) -> Work[Page]:
+    """A page of rows, newest first, or of those that run; these that run with the figures of their last checkpoint."""
     values = {**_narrowed(scope), "limit": limit + 1}
     if place is not None:
         values |= {"time": place[0], "id": place[1]}
-    found = yield _list(*_filters(scope), *(("(created_at, id) < (:time, :id)",) if place else ())), values
+    follows = ("(created_at, id) < (:time, :id)",) if place else ()
+    runs = ("status = 'running'",) if running else ()
+    found = yield _list(*_filters(scope), *follows, *runs), values
     counts = yield from read_counts()
     return make_page([_row(row, counts) for row in found], limit, lambda row: (row.created_at, row.id))
 
 
+def find_row(generation_id: str) -> Work[Row | None]:
+    """One row; of one that runs with the figures of its last checkpoint."""
+    found = yield _FIND, {"id": generation_id}
+    if not found:
+        return None
+    counts = yield from read_counts()
+    return _row(found[0], counts)
+
+
 def list_totals(scope: Scope, by: Grouping, since: float) -> Work[list[Total]]:
-    """Settled usage of rows opened since then, summed for each key, model or day."""
+    """Settled usage of rows opened since then, summed for each key, model, day or status."""
     found = yield _sum(_GROUPS[by], *_filters(scope)), {**_narrowed(scope), "since": since}
     return [_total(by, row) for row in found]
 

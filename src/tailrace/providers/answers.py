@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Final
+
+import msgspec
 
 from tailrace.errors import UpstreamError, WireError
-from tailrace.events import Event, Started, UsageReported
+from tailrace.events import FRAME, WHOLE_FRAME, Event, Opaque, Started, UsageReported
 from tailrace.providers.base import Finish
 from tailrace.providers.framing import BodyFraming, Framing
+
+LAST_FRAME: Final = "last_frame"
+"""The kind of a frame that ends the answer, and so belongs to `Finish`."""
 
 
 class AnswerReader(ABC):
@@ -16,10 +22,16 @@ class AnswerReader(ABC):
     Call `feed` with each piece of the body until `done` is true; if the body ends before, `flush` once; then `finish`.
     Neither `feed` nor `flush` raises: a failure ends the reading after the events that came before it, and `finish`
     raises it. `model` and `now` (Unix time) stand in where the upstream names no model or time.
+
+    Set `keeps_frames` before the first `feed` where the client reads this format: then the events carry the upstream's
+    frames (`tailrace.events`), and `finish` the last.
     """
 
     def __init__(self, framing: Framing, *, model: str, now: float) -> None:
         self.done = False
+        self.keeps_frames = False
+        self._frame: str | None = None
+        self._last: bytes | None = None
         self._framing = framing
         self._split = framing.feed
         self._model = model
@@ -44,7 +56,7 @@ class AnswerReader(ABC):
         if not self.done:
             try:
                 for payload in self._framing.flush():
-                    self._take(payload, events)
+                    self._take_frame(payload, events)
             except UpstreamError as error:
                 self._fail(error)
             except WireError as error:
@@ -60,7 +72,7 @@ class AnswerReader(ABC):
         finish = self._conclude()
         if finish is None:
             raise UpstreamError("upstream_cut", "the stream ended before the answer did")
-        return finish
+        return finish if self._last is None else msgspec.structs.replace(finish, frame=self._last)
 
     @property
     def complete(self) -> bool:
@@ -77,9 +89,31 @@ class AnswerReader(ABC):
 
     def _read(self, data: bytes, events: list[Event]) -> None:
         for payload in self._split(data):
-            self._take(payload, events)
+            self._take_frame(payload, events)
             if self.done:
                 return
+
+    def _take_frame(self, payload: bytes, events: list[Event]) -> None:
+        """Take one payload, and keep it where frames are kept."""
+        first = len(events)
+        self._frame = FRAME
+        self._take(payload, events)
+        if self.keeps_frames:
+            self._keep(payload, events, first)
+
+    def _keep(self, payload: bytes, events: list[Event], first: int) -> None:
+        """Give the frame to the events from the `first` on, which came of it, by the kind that `_frame` says it is."""
+        if isinstance(self._framing, BodyFraming):
+            events.append(_bare(WHOLE_FRAME, sound(payload)))
+        elif self._frame == LAST_FRAME:
+            self._last = self._dress(payload)
+            events[first:] = [_without(event) for event in events[first:]]
+        elif self._frame is not None:
+            events[first:] = _framed(events[first:], self._frame, self._dress(payload))
+
+    def _dress(self, payload: bytes) -> bytes:
+        """A payload as the encoder of its format prints it."""
+        return sound(payload)
 
     def _begin(self, events: list[Event]) -> None:
         if not self._begun:
@@ -94,3 +128,33 @@ class AnswerReader(ABC):
     def _fail(self, error: UpstreamError | WireError) -> None:
         self.done = True
         self._failure = error if isinstance(error, UpstreamError) else UpstreamError("upstream_invalid", str(error))
+
+
+def sound(payload: bytes) -> bytes:
+    """The payload as text that every reader can decode: what is not UTF-8 as U+FFFD."""
+    if payload.isascii():
+        return payload
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return payload.decode(errors="replace").encode()
+    return payload
+
+
+def _framed(events: list[Event], kind: str, frame: bytes) -> list[Event]:
+    """The events of one frame with its bytes in the last that stays where it stands: no start, and no usage."""
+    framed = [_without(event) for event in events]
+    if kind == FRAME and framed and not isinstance(framed[-1], (Started, UsageReported)):
+        framed[-1] = msgspec.structs.replace(framed[-1], frame=frame)
+    else:
+        framed.append(_bare(kind, frame))
+    return framed
+
+
+def _without(event: Event) -> Event:
+    """An event that prints nothing itself; usage is not for the log."""
+    return event if isinstance(event, UsageReported) else msgspec.structs.replace(event, frame=b"")
+
+
+def _bare(kind: str, frame: bytes) -> Opaque:
+    return Opaque(kind=kind, json="null", frame=frame)

@@ -22,18 +22,22 @@ class Sink(Protocol):
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
-    """How a whole answer ended: the common word, the upstream's own, and the stop sequence that was met."""
+    """How a whole answer ended: the common word, the upstream's own, and the stop sequence that was met.
+
+    `frame` is the upstream's last frame, where its frames are kept and that one says nothing but the end.
+    """
 
     reason: FinishReason
     native: str | None = None
     stop_sequence: str | None = None
+    frame: bytes | None = None
 
 
 class Provider(ABC):
     """One upstream. `open` is awaited once before the first `run`, `close` once after the last.
 
-    `kind` names the format it speaks ("openai", "anthropic", "ollama", "langchain", "simulated"), `name` is the
-    name it was given, `default_model` serves where a request names none.
+    `kind` names the format it speaks ("openai", "openai_responses", "anthropic", "ollama", "langchain", "simulated"),
+    `name` is the name it was given, `default_model` serves where a request names none.
     """
 
     kind: str

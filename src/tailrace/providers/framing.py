@@ -27,11 +27,16 @@ class Framing(Protocol):
 
 
 class EventFraming:
-    """The data of server-sent events."""
+    """The data of server-sent events, each of `max_payload` bytes at most."""
 
-    def __init__(self) -> None:
-        self._reader = DataReader(MAX_PAYLOAD)
+    def __init__(self, max_payload: int = MAX_PAYLOAD) -> None:
+        self._reader = DataReader(max_payload)
         self.feed = self._reader.feed
+
+    @property
+    def between_frames(self) -> bool:
+        """Whether what comes next begins a frame, so that a whole one need not come through `feed`."""
+        return self._reader.between_frames
 
     def flush(self) -> list[bytes]:
         # Strictly, an event without its blank line is none; but servers are seen to end on `data: [DONE]` itself.

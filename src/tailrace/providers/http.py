@@ -65,9 +65,9 @@ class HttpProvider(Provider):
         Raises RequestError too: the request asks for what this format can't say, so it is refused, never thinned out.
         """
         body = self._write(request)
-        answer = _Answer(sink, lambda headers: self._choose_reader(headers, request.model))
+        answer = _Answer(sink, lambda headers: self._choose_reader(headers, request))
         try:
-            await self._ask(body, answer)
+            await self._ask(body, answer, self._headers_for(request))
             return answer.finish()
         except UpstreamError as error:
             raise self._sign(error) from None
@@ -101,15 +101,21 @@ class HttpProvider(Provider):
             return EventFraming()
         return BodyFraming() if media_type == JSON else None
 
-    def _choose_reader(self, headers: Mapping[str, str], model: str) -> AnswerReader:
+    def _choose_reader(self, headers: Mapping[str, str], request: ChatRequest) -> AnswerReader:
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         framing = self._choose_framing(media_type)
         if framing is None:
             raise UpstreamError("upstream_invalid", f"answered with {media_type} where {self._accept} was asked for")
-        return self._reader(framing, model=model, now=time.time())
+        reader = self._reader(framing, model=request.model, now=time.time())
+        reader.keeps_frames = request.reads == self.kind
+        return reader
 
-    async def _ask(self, body: bytes, answer: _Answer) -> None:
-        headers = _override({"content-type": JSON, "accept": self._accept}, self._headers)
+    def _headers_for(self, request: ChatRequest) -> dict[str, str]:
+        """The headers that only this request needs."""
+        return {}
+
+    async def _ask(self, body: bytes, answer: _Answer, asked: Mapping[str, str]) -> None:
+        headers = _override({"content-type": JSON, "accept": self._accept, **asked}, self._headers)
         try:
             await self._transport.exchange("POST", self._chat_path, headers=headers, body=body, receiver=answer)
         except UpstreamError as error:
@@ -124,6 +130,7 @@ class HttpProvider(Provider):
             status=error.status,
             retry_after=error.retry_after,
             retryable=error.retryable,
+            field=error.field,
         )
 
 

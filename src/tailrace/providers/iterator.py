@@ -71,7 +71,14 @@ def _end(end: Finished | Failed | TypeError) -> Finish:
             return Finish(reason=reason, native=native, stop_sequence=stop_sequence)
         case Failed(code=code, message=message):
             known: FailureCode = code if code in HTTP_STATUS else "upstream_error"
-            raise UpstreamError(known, message, status=end.status, retry_after=end.retry_after, retryable=end.retryable)
+            raise UpstreamError(
+                known,
+                message,
+                status=end.status,
+                retry_after=end.retry_after,
+                retryable=end.retryable,
+                field=end.field,
+            )
         case TypeError():
             raise end
 

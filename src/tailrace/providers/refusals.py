@@ -20,6 +20,7 @@ _PASSING: Final = frozenset({408, 425})
 _OVERLOADED: Final = 529
 _MESSAGE_KEYS: Final = ("error", "message", "detail", "msg")
 _MAX_MESSAGE: Final = 1000
+_PLACE: Final = re.compile(r"[\w.\[\]-]{1,200}")
 _MAX_RETRY_AFTER: Final = 7 * 24 * 3600.0
 
 # A configured header shorter than this is no secret, and blotting it out would eat ordinary words.
@@ -40,16 +41,21 @@ def refuse(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamErro
         return UpstreamError("upstream_error", f"answered with a redirect ({status}), which is never followed")
     message = find_message(body)
     retry_after = parse_retry_after(headers.get("retry-after"), now=time.time())
-    return for_status(status, f"answered {status}" + (f": {message}" if message else ""), retry_after=retry_after)
+    told = f"answered {status}" + (f": {message}" if message else "")
+    return for_status(status, told, retry_after=retry_after, field=find_field(body))
 
 
-def for_status(status: int, message: str, *, retry_after: float | None = None) -> UpstreamError:
+def for_status(
+    status: int, message: str, *, retry_after: float | None = None, field: str | None = None
+) -> UpstreamError:
     """The error for an HTTP status."""
     if status in _AUTH:
         return UpstreamError("upstream_auth", message)
     if status in _KEPT:
         passing = status == 429
-        return UpstreamError("upstream_refused", message, status=status, retry_after=retry_after, retryable=passing)
+        return UpstreamError(
+            "upstream_refused", message, status=status, retry_after=retry_after, retryable=passing, field=field
+        )
     if status >= 500 or status in _PASSING:
         kept = status if status == _OVERLOADED else None
         return UpstreamError("upstream_error", message, status=kept, retry_after=retry_after)
@@ -71,6 +77,17 @@ def find_message(body: bytes) -> str | None:
     except WireError:
         text = body.decode("utf-8", "replace").strip()
         return None if not text or text.startswith("<") else text
+
+
+def find_field(body: bytes) -> str | None:
+    """The place in the request that an error body of OpenAI's blames."""
+    try:
+        match parse_loosely(body):
+            case {"error": {"param": str(param)}} if _PLACE.fullmatch(param):
+                return param
+    except WireError:
+        pass
+    return None
 
 
 def message_of(value: Any, *, depth: int = 4) -> str | None:

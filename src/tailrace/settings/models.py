@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from tailrace.errors import RequestError
+from tailrace.settings.presets import PRESETS
 from tailrace.settings.tables import ModelSettings, Settings
 
 SIMULATED: Final = "simulated"
@@ -66,6 +67,8 @@ class Models:
                 return ResolvedModel(name=name, provider=provider, model=model)
             if not slash and self._answers_to_its_name(provider):
                 return self._default_of(provider)
+        if slash and provider in PRESETS:
+            raise RequestError(503, "provider_off", f"the provider {provider} is off: set {_switch_of(provider)}")
         for pattern, vendor in _PREFIXES:
             if not slash and pattern.match(name):
                 return ResolvedModel(name=name, provider=vendor, model=name)
@@ -140,5 +143,12 @@ class Models:
         )
 
     def _switch(self, provider: str) -> str:
-        key = "target" if self._providers[provider].kind == "langchain" else "api_key"
-        return _VARIABLES.get(provider, f"{key} in [providers.{provider}]")
+        return _switch_of(provider, key="target" if self._providers[provider].kind == "langchain" else "api_key")
+
+
+def _switch_of(provider: str, *, key: str = "api_key") -> str:
+    """What switches a provider on."""
+    preset = PRESETS.get(provider)
+    if preset is not None:
+        return preset.variable or f"base_url in [providers.{provider}]"
+    return _VARIABLES.get(provider, f"{key} in [providers.{provider}]")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 import msgspec
 
 from tailrace.errors import RequestError, SettingsError
 from tailrace.settings.models import Models
+from tailrace.settings.presets import PRESET_KINDS, PRESETS
 from tailrace.settings.sources import Key, Sources, gather, refuse_unknown
-from tailrace.settings.tables import BUILT_IN, ProviderSettings, Settings
+from tailrace.settings.tables import BUILT_IN, Kind, ProviderSettings, Settings
 from tailrace.settings.values import Reader, Surroundings
+
+_OTHER_KINDS: Final[Mapping[str, tuple[Kind, ...]]] = {"openai": ("openai_responses",)}
+"""What a built-in provider may speak instead: both are the vendor's, at the same address."""
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,10 +94,22 @@ def _check_provider(name: str, provider: ProviderSettings, where: Callable[..., 
     built_in = BUILT_IN.get(name)
     if "/" in name or not name:
         raise SettingsError("a provider's name must not be empty or hold a slash", where=where("providers", name))
-    if built_in is not None and provider.kind != built_in.kind:
+    kinds = () if built_in is None else (built_in.kind, *_OTHER_KINDS.get(name, ()))
+    if kinds and provider.kind not in kinds:
         raise SettingsError(
-            f"{name} is built in, with kind {built_in.kind}: give yours another name",
+            f"{name} is built in, with kind {' or '.join(kinds)}: give yours another name",
             where=where("providers", name, "kind"),
+        )
+    # A variable's key would else go to a server that is not the vendor's.
+    if provider.kind not in PRESET_KINDS and (provider.preset is not None or name in PRESETS):
+        raise SettingsError(
+            f"{provider.preset or name} is a known server's name, of the kind openai: give yours another name",
+            where=where("providers", name, "kind"),
+        )
+    if provider.known is not None and provider.url is None:
+        raise SettingsError(
+            "everyone has an own address there: give the base_url, such as http://127.0.0.1:8001/v1",
+            where=where("providers", name, "base_url"),
         )
     if provider.kind == "langchain" and provider.target is None and provider != built_in:
         raise SettingsError(
@@ -129,13 +145,22 @@ def _build(table: type[Any], key: Key, sources: Sources) -> Any:
         if name not in fields:
             refuse_unknown(name, fields, where=sources.place((*key, name)))
         given[fields[name].attribute] = _value(fields[name], (*key, name), sources)
-    base = BUILT_IN.get(key[-1]) if table is ProviderSettings else None
+    base = _known_provider(key[-1], given) if table is ProviderSettings else None
     if base is not None:
         return msgspec.structs.replace(base, **given)
     for name, field in fields.items():
         if field.required and field.attribute not in given:
             raise SettingsError("must be given", where=sources.place((*key, name)))
     return table(**given)
+
+
+def _known_provider(name: str, given: Mapping[str, Any]) -> ProviderSettings | None:
+    """What holds for a provider of this name where nothing else is `given`."""
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    preset = given.get("preset", name)
+    speaks_it = given.get("kind", "openai") in PRESET_KINDS
+    return ProviderSettings(kind="openai", preset=preset) if preset in PRESETS and speaks_it else None
 
 
 def _value(field: _Field, key: Key, sources: Sources) -> Any:

@@ -20,6 +20,7 @@ from dotenv.variables import parse_variables
 
 from tailrace.errors import SettingsError
 from tailrace.settings.addresses import ollama_host
+from tailrace.settings.presets import PRESETS
 from tailrace.settings.values import Reader
 
 Key: TypeAlias = tuple[str, ...]
@@ -58,6 +59,7 @@ VARIABLES: Final[Mapping[str, Key]] = {
     "ANTHROPIC_API_KEY": ("providers", "anthropic", "api_key"),
     "ANTHROPIC_BASE_URL": ("providers", "anthropic", "base_url"),
     "OLLAMA_HOST": ("providers", "ollama", "base_url"),
+    **{preset.variable: ("providers", name, "api_key") for name, preset in PRESETS.items() if preset.variable},
 }
 _READERS: Final[Mapping[str, Reader]] = {"OLLAMA_HOST": ollama_host}
 CONFIG_VARIABLE: Final = "TAILRACE_CONFIG"

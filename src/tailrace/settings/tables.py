@@ -11,16 +11,18 @@ import platformdirs
 
 from tailrace.settings import addresses
 from tailrace.settings import values as read
+from tailrace.settings.presets import PRESETS, Preset
 from tailrace.settings.secret import Secret, SecretUrl
 
-Kind: TypeAlias = Literal["openai", "anthropic", "ollama", "langchain", "simulated"]
+Kind: TypeAlias = Literal["openai", "openai_responses", "anthropic", "ollama", "langchain", "simulated"]
 OnDisconnect: TypeAlias = Literal["cancel", "continue"] | float
 Seconds: TypeAlias = Annotated[float, read.duration(0.001)]
 Limit: TypeAlias = Annotated[int | None, read.whole(1, 10**12)]
 
-KINDS: Final[tuple[Kind, ...]] = ("openai", "anthropic", "ollama", "langchain", "simulated")
+KINDS: Final[tuple[Kind, ...]] = ("openai", "openai_responses", "anthropic", "ollama", "langchain", "simulated")
 VENDOR_URLS: Final[Mapping[str, str]] = {
     "openai": "https://api.openai.com/v1",
+    "openai_responses": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
     "ollama": "http://127.0.0.1:11434",
 }
@@ -42,9 +44,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`[providers.NAME]`: one upstream. `target` is the import path of a LangChain runnable."""
+    """`[providers.NAME]`: one upstream. `target` is the import path of a LangChain runnable.
+
+    `preset` names a known vendor that speaks as OpenAI does, whose address holds where there is no `base_url`.
+    """
 
     kind: Annotated[Kind, read.choice(*KINDS)]
+    preset: Annotated[str | None, read.choice(*PRESETS)] = None
     base_url: Annotated[str | None, addresses.base_url] = None
     api_key: Annotated[Secret | None, read.secret] = None
     default_model: Annotated[str | None, read.text] = None
@@ -56,7 +62,14 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str | None:
         """The base URL in force: its own, else the vendor's."""
+        if self.known is not None:
+            return self.base_url or self.known.base_url
         return self.base_url or VENDOR_URLS.get(self.kind)
+
+    @property
+    def known(self) -> Preset | None:
+        """What is known of its vendor by name."""
+        return PRESETS.get(self.preset or "")
 
     @property
     def on(self) -> bool:
@@ -68,6 +81,8 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
                 return self.target is not None
             case "ollama":
                 return self.base_url is not None
+        if self.known is not None and self.known.variable is not None:
+            return bool(self.api_key or self.headers or self.base_url)
         return self.api_key is not None or self.url != VENDOR_URLS[self.kind]
 
     @property
@@ -97,7 +112,9 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`[stream]`: how long each part of an answer may take and how much of it is kept. Times in seconds.
 
     `status_wait_s` is how long a status waits for the first upstream event, `retries` how often a refused request is
-    sent again before the fallbacks, `keep_s` how long an ended stream can be resumed.
+    sent again before the fallbacks, `keep_s` how long an ended stream can be resumed, `keep_size` how many bytes all
+    that is kept may take. `lease_s` is how long a worker that shares its streams may be silent before the others seal
+    them.
     """
 
     connect_s: Seconds = 10.0
@@ -109,6 +126,8 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: Annotated[float, read.duration()] = 25.0
     max_answer: Annotated[int, read.size] = 4 * 2**20
     keep_s: Annotated[float, read.duration()] = msgspec.field(default=3600.0, name="keep")
+    keep_size: Annotated[int, read.size] = 2**30
+    lease_s: Annotated[float, read.duration(1.0)] = msgspec.field(default=15.0, name="lease")
     coalesce_ms: Annotated[float, read.number(0, 10_000)] = 0.0
     status_wait_s: Seconds = 15.0
     retries: Annotated[int, read.whole(0, 10)] = 1

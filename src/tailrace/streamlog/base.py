@@ -26,9 +26,10 @@ class Viewer(Protocol):
 class StreamLog(ABC):
     """Entries numbered from 1 without a gap. One writer; any number of viewers, none of which holds it up.
 
-    `owner` may read it, `dialect` names the format it was asked for in, `session_id` its session. `created_at` is Unix
-    time in seconds, `tail` the number of the last entry (0 where there is none), `terminal` how it ended (None while it
-    runs). `on_abandoned` is called each time the last viewer has left.
+    `owner` may read it, `dialect` names the format it was asked for in, `session_id` its session, `chat_id` the name by
+    which its client finds it again. `created_at` is Unix time in seconds, `tail` the number of the last entry (0 where
+    there is none), `terminal` how it ended (None while it runs). `torn`: it was sealed because its writer is gone, so
+    that readers may have seen more than it holds. `on_abandoned` is called each time the last viewer has left.
     """
 
     __slots__ = ()
@@ -37,9 +38,11 @@ class StreamLog(ABC):
     owner: str
     dialect: str
     session_id: str | None
+    chat_id: str | None
     created_at: float
     tail: int
     terminal: Finished | Failed | None
+    torn: bool
     on_abandoned: Callable[[], None] | None
 
     @abstractmethod

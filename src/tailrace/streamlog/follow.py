@@ -50,3 +50,17 @@ async def follow(log: StreamLog, after: int = 0) -> AsyncGenerator[Event, None]:
             await waiter.wait()
     finally:
         log.detach(waiter)
+
+
+async def ended(log: StreamLog, *, within_s: float) -> None:
+    """Return when the log has ended, or after so many seconds."""
+    waiter = _Waiter(log.tail)
+    log.attach(waiter)
+    try:
+        async with asyncio.timeout(within_s):
+            while log.terminal is None:
+                await waiter.wait()
+    except TimeoutError:
+        return
+    finally:
+        log.detach(waiter)

@@ -20,29 +20,40 @@ class RingLog(StreamLog):
         "_delivered",
         "_events",
         "_quiet_since",
+        "_remote",
         "_viewers",
+        "chat_id",
         "created_at",
         "dialect",
         "id",
         "on_abandoned",
+        "on_append",
         "owner",
         "session_id",
         "tail",
         "terminal",
+        "torn",
     )
 
-    def __init__(self, log_id: str, *, owner: str, dialect: str, session_id: str | None) -> None:
+    def __init__(
+        self, log_id: str, *, owner: str, dialect: str, session_id: str | None, chat_id: str | None = None
+    ) -> None:
         self.id = log_id
         self.owner = owner
         self.dialect = dialect
         self.session_id = session_id
+        self.chat_id = chat_id
         self.created_at = time.time()
         self.on_abandoned: Callable[[], None] | None = None
+        # Whoever keeps it beyond memory: called like a viewer, but it is none
+        self.on_append: Callable[[], None] | None = None
         self._events: list[Event] = []
         # Replaced, never changed: a viewer may leave while all are being woken
         self._viewers: tuple[Viewer, ...] = ()
+        self._remote = 0
         self.tail = 0
         self.terminal: Finished | Failed | None = None
+        self.torn = False
         self._quiet_since: float | None = None
         self._delivered = 0
 
@@ -52,10 +63,13 @@ class RingLog(StreamLog):
         self._events += events
         self.tail = len(self._events)
         last = events[-1]
-        if isinstance(last, (Finished, Failed)):
+        # To ask whether it is an instance takes six times as long, for the events' classes have a class of their own
+        if type(last) is Finished or type(last) is Failed:
             self.terminal = last
         for viewer in self._viewers:
             viewer.wake()
+        if self.on_append is not None:
+            self.on_append()
 
     def read(self, after: int, limit: int) -> Sequence[Event]:
         return self._events[after : after + limit]
@@ -69,7 +83,18 @@ class RingLog(StreamLog):
             return
         self._delivered = max(self._delivered, viewer.position)
         self._viewers = tuple(other for other in self._viewers if other is not viewer)
-        if not self._viewers and self.on_abandoned is not None:
+        self._see_whether_abandoned()
+
+    def note_remote(self, viewers: int, delivered: int) -> None:
+        """Viewers in other processes, as far as they are known: how many, and the furthest entry that any has taken."""
+        left = self._remote and not viewers
+        self._remote = viewers
+        self._delivered = max(self._delivered, min(delivered, self.tail))
+        if left:
+            self._see_whether_abandoned()
+
+    def _see_whether_abandoned(self) -> None:
+        if not self.viewers and self.on_abandoned is not None:
             self.on_abandoned()
 
     @property
@@ -78,7 +103,7 @@ class RingLog(StreamLog):
 
     @property
     def viewers(self) -> int:
-        return len(self._viewers)
+        return len(self._viewers) + self._remote
 
     def tick(self, now: float) -> bool:
         """Tick the viewers; say whether the log is still wanted in memory."""
@@ -98,14 +123,31 @@ class Ring:
         self._logs: dict[str, RingLog] = {}
         self._max_idle = max_idle
 
-    def create(self, log_id: str, *, owner: str = "", dialect: str = "", session_id: str | None = None) -> RingLog:
+    def create(
+        self,
+        log_id: str,
+        *,
+        owner: str = "",
+        dialect: str = "",
+        session_id: str | None = None,
+        chat_id: str | None = None,
+    ) -> RingLog:
         """A new, empty log."""
-        log = self._logs[log_id] = RingLog(log_id, owner=owner, dialect=dialect, session_id=session_id)
+        log = RingLog(log_id, owner=owner, dialect=dialect, session_id=session_id, chat_id=chat_id)
+        self._logs[log_id] = log
         return log
+
+    def add(self, log: RingLog) -> None:
+        """Hold a log that was made elsewhere."""
+        self._logs[log.id] = log
 
     def get(self, log_id: str) -> RingLog | None:
         """The log with this id, None where memory has it no longer."""
         return self._logs.get(log_id)
+
+    def discard(self, log_id: str) -> None:
+        """Let go of a log; its readers keep what they hold."""
+        self._logs.pop(log_id, None)
 
     def sweep(self, now: float) -> None:
         """Tick every viewer and let go of the logs that nobody came back to; `now` is the event loop's clock."""

@@ -19,15 +19,15 @@ from tailrace.dialects import Call
 from tailrace.errors import RequestError, StreamError
 from tailrace.events import Event
 from tailrace.generation import Admission, Admitted, Attempt, Bookkeeper, Generations, Order
-from tailrace.ledger import Joined, create_ledger
-from tailrace.limits import MemoryLimits
+from tailrace.ledger import Joined, create_ledger, place_beside
+from tailrace.limits import create_limits
 from tailrace.metrics import Metrics
 from tailrace.prices import ITERATOR, Prices
 from tailrace.providers import Provider
 from tailrace.providers.iterator import Source
 from tailrace.requests import ChatRequest, Message, user_message
 from tailrace.settings import Models, OnDisconnect, ResolvedModel, Settings
-from tailrace.streamlog import follow
+from tailrace.streamlog import create_store, follow
 from tailrace.version import __version__
 from tailrace.web.admin import AdminRoutes
 from tailrace.web.answers import Asked
@@ -68,13 +68,16 @@ class Tailrace:
     ) -> None:
         self.settings = settings or Settings()
         self.metrics = Metrics()
-        self.generations = Generations(self.settings.stream, metrics=self.metrics)
+        self.store = create_store(
+            self.settings, place_beside(self.settings, "streams"), on_flush=self.metrics.log_written
+        )
+        self.generations = Generations(self.settings.stream, metrics=self.metrics, store=self.store)
         self.ledger = create_ledger(self.settings)
         self.key_gate = KeyGate(
             self.ledger, self.settings.admin_key, trusted_proxies=self.settings.server.trusted_proxies
         )
         self.gate = self._create_gate(identify, open)
-        self._limits = MemoryLimits()
+        self._limits = create_limits(self.settings, on_check=self.metrics.limits_checked)
         self._billing = self._create_billing()
         self._admission = Admission(
             self.settings, ledger=self.ledger, limits=self._limits, generations=self.generations
@@ -124,6 +127,10 @@ class Tailrace:
         async with contextlib.AsyncExitStack() as stack:
             await self.ledger.open()
             stack.push_async_callback(self.ledger.close)
+            await self.store.open()
+            stack.push_async_callback(self.store.close)
+            await self._limits.open()
+            stack.push_async_callback(self._limits.close)
             await self.key_gate.open()
             stack.push_async_callback(self.key_gate.close)
             self.key_gate.on_revoked(self._stop_streams_of)
@@ -181,6 +188,8 @@ class Tailrace:
                 owner=asked.caller.name,
                 dialect=asked.dialect,
                 request_id=asked.request_id,
+                chat_id=call.chat_id,
+                filing=asked.filing,
             )
         )
         # Between the gate and here lies the reading of a body: a key revoked meanwhile found no stream to stop.
@@ -310,7 +319,7 @@ class _Server(FastAPI):
             settings=tailrace.settings,
             metrics=tailrace.metrics,
             is_open=lambda: tailrace.is_open,
-            find=lambda method, path: None if self.user_middleware else routes.table.get((method, path)),
+            find=lambda method, path: None if self.user_middleware else routes.find(method, path),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -12,7 +12,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tailrace.dialects import list_models
+from tailrace.dialects import list_anthropic_models, list_models
 from tailrace.errors import RequestError, UpstreamError
 from tailrace.providers import Provider
 from tailrace.settings import Models, Settings
@@ -44,10 +44,21 @@ class Catalogue:
         self._good_until = 0.0
         self._asking = asyncio.Lock()
 
+    @property
+    def created(self) -> int:
+        """The time that every model is listed with."""
+        return self._created
+
+    async def names(self, caller: Caller) -> list[str]:
+        """The names that a caller may ask for."""
+        return [name for name in await self._fresh() if self._allows(caller, name)]
+
     async def show(self, request: Request, caller: Caller) -> Response:
-        """`GET /v1/models`, as OpenAI lists them."""
-        names = [name for name in await self._fresh() if self._allows(caller, name)]
-        response = Response(list_models(names, self._created), media_type="application/json")
+        """`GET /v1/models`, as OpenAI lists them, or to clients of Anthropic's as that does."""
+        names = await self.names(caller)
+        as_anthropic = "anthropic-version" in request.headers
+        body = list_anthropic_models(names) if as_anthropic else list_models(names, self._created)
+        response = Response(body, media_type="application/json")
         response.raw_headers += own_headers(request)
         return response
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -14,20 +14,25 @@ from tailrace.dialects import DELTA, Dialect
 from tailrace.dialects.body import refuse_keys
 from tailrace.errors import RequestError, StoreError
 from tailrace.web.auth import Caller, Gate
-from tailrace.web.edge import Endpoint
-from tailrace.web.exchanges import refuse
+from tailrace.web.edge import Endpoint, Found
+from tailrace.web.exchanges import ID_HEADER, refuse
 from tailrace.web.openapi.building import Schema
 
 Handler: TypeAlias = Callable[[Request, Caller], Awaitable[Response]]
 
 
+_ENDING: Final = re.compile(r"([^{}]*/)\{([a-z_]+)\}", re.ASCII)
+"""A path whose last part alone varies."""
+
+
 class Endpoints:
-    """A router, and the table of the same endpoints by method and path, where no part of the path varies."""
+    """A router, and tables of the same endpoints by method and path, where at most the last part of the path varies."""
 
     def __init__(self, gate: Gate, *, tag: str) -> None:
         self._gate = gate
         self.router = APIRouter(tags=[tag])
-        self.table: dict[tuple[str, str], Endpoint] = {}
+        self._fixed: dict[tuple[str, str], Endpoint] = {}
+        self._ending: dict[tuple[str, str], tuple[str, str, Endpoint]] = {}
 
     def add(self, method: str, path: str, handler: Handler, operation: Schema, *, dialect: Dialect = DELTA) -> None:
         """Answer `method` on `path` with `handler`, once the gate has let the caller in.
@@ -36,6 +41,7 @@ class Endpoints:
         """
 
         async def endpoint(request: Request) -> Response:
+            request.scope[ID_HEADER] = dialect.request_id_header
             try:
                 refuse_keys(request.query_params)
                 return await handler(request, await self._gate.admit(request))
@@ -46,7 +52,9 @@ class Endpoints:
                 return refuse(_unavailable(), request, dialect)
 
         if "{" not in path:
-            self.table[method, path] = endpoint
+            self._fixed[method, path] = endpoint
+        elif (ending := _ENDING.fullmatch(path)) is not None:
+            self._ending[method, ending[1]] = (path, ending[2], endpoint)
         self.router.add_api_route(
             path,
             endpoint,
@@ -55,6 +63,16 @@ class Endpoints:
             operation_id=f"{method.lower()}{re.sub('[^a-z0-9]+', '_', path).rstrip('_')}",
             openapi_extra=operation,
         )
+
+    def find(self, method: str, path: str) -> Found | None:
+        """The endpoint of a path, from the tables."""
+        if (endpoint := self._fixed.get((method, path))) is not None:
+            return Found(endpoint, path, {})
+        start, slash, last = path.rpartition("/")
+        if not last or (ending := self._ending.get((method, start + slash))) is None:
+            return None
+        route, name, endpoint = ending
+        return Found(endpoint, route, {name: last})
 
 
 def _unavailable() -> RequestError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +12,9 @@ from tailrace.dialects.base import json_bytes
 from tailrace.errors import RequestError
 from tailrace.web.edge import REQUEST_ID, new_request_id
 from tailrace.web.feed import Headers
+
+ID_HEADER: Final = "tailrace.id_header"
+"""Scope key: another header that holds the request's id, as the route's format has it."""
 
 
 def request_id(request: Request) -> str:
@@ -23,8 +26,11 @@ def request_id(request: Request) -> str:
 
 
 def own_headers(request: Request) -> Headers:
-    """The edge adds the request's id to every response; without it we add ours."""
-    return [] if REQUEST_ID in request.scope else [(b"x-request-id", request_id(request).encode())]
+    """The edge adds the request's id to every response; without it we add ours. And where a vendor's clients look."""
+    names = [] if REQUEST_ID in request.scope else [b"x-request-id"]
+    if also := request.scope.get(ID_HEADER):
+        names.append(also)
+    return [(name, request_id(request).encode()) for name in names]
 
 
 def refuse(error: RequestError, request: Request, dialect: Dialect = DELTA) -> Response:

@@ -10,9 +10,10 @@ from typing import Final, TypeAlias
 import msgspec
 from starlette.types import Message
 
-from tailrace.dialects import Dialect
+from tailrace.dialects import DIALECTS, Dialect, encoder_for, speaks
 from tailrace.events import Event, Failed, TextDelta, UsageReported
 from tailrace.streamlog import StreamLog
+from tailrace.web.cursors import LAST
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -23,20 +24,23 @@ STREAM_HEADERS: Final[Headers] = [
 
 _TOO_MANY: Final = 429
 _PAGE: Final = 1024
-_JOINED_CHARS: Final = 16 << 10
+_JOINED_BYTES: Final = 16 << 10
 
 
 class Cursor:
-    """A place in a log, and an encoder that has seen all before it: what is new comes out as bytes."""
+    """A place in a log, and an encoder that has seen all before it: what is new comes out as bytes.
 
-    __slots__ = ("_behind", "_dialect", "_encoder", "_log", "_opening", "_seq")
+    `position` is the number of the last entry taken.
+    """
+
+    __slots__ = ("_behind", "_dialect", "_encoder", "_log", "_opening", "position")
 
     def __init__(self, log: StreamLog, dialect: Dialect, *, after: int = 0, frames: int = 0) -> None:
         """Start after entry `after`, and after so many frames of the entry that follows it."""
         self._log = log
         self._dialect = dialect
-        self._encoder = dialect.encoder(log.id)
-        self._seq = after
+        self._encoder = encoder_for(dialect, log.id, asked_in=DIALECTS.get(log.dialect))
+        self.position = after
         self._behind = log.tail > after
         for seq, event in enumerate(log.read(0, after), 1):
             self._encoder.encode(seq, event)
@@ -44,14 +48,9 @@ class Cursor:
 
     def _skip(self, frames: int) -> bytes:
         """The next entry's frames without the first ones; no value of a frame holds a blank line."""
-        self._seq += 1
-        encoded = self._encoder.encode(self._seq, self._log.read(self._seq - 1, 1)[0])
+        self.position += 1
+        encoded = self._encode(self.position, self._log.read(self.position - 1, 1)[0])
         return b"".join(frame + b"\n\n" for frame in encoded.split(b"\n\n")[frames:-1])
-
-    @property
-    def position(self) -> int:
-        """The number of the last entry taken."""
-        return self._seq
 
     @property
     def heartbeat(self) -> bytes:
@@ -60,13 +59,13 @@ class Cursor:
     @property
     def has_more(self) -> bool:
         """There is something to take."""
-        return self._seq < self._log.tail
+        return self.position < self._log.tail
 
     @property
     def at_end(self) -> bool:
         """Everything has been taken and nothing can follow."""
         log = self._log
-        return log.terminal is not None and self._seq >= log.tail and not self._opening
+        return log.terminal is not None and self.position >= log.tail and not self._opening
 
     def fall_behind(self) -> None:
         """What is taken next is catch-up: neighbouring deltas may be joined."""
@@ -74,45 +73,50 @@ class Cursor:
 
     def take(self) -> bytes:
         """The frames of the next entries, a page of them at most; empty where nothing is new."""
-        if self._log.tail - self._seq == 1 and not self._opening:
+        log, position = self._log, self.position
+        if log.tail - position == 1 and not self._opening and not log.torn:
             # The usual case, a token as it comes; alone there is nothing to join it with
             self._behind = False
-            events = self._log.read(self._seq, 1)
-            self._seq += 1
-            return self._encoder.encode(self._seq, events[0])
+            self.position = position + 1
+            return self._encoder.encode(position + 1, log.read(position, 1)[0])
         frames, self._opening = self._opening, b""
         # The dialect may show nothing of a whole page, and no one wakes a viewer for what is there already
-        while not frames and self._seq < self._log.tail:
+        while not frames and self.position < self._log.tail:
             frames = self._take_page()
         return frames
 
     def _take_page(self) -> bytes:
-        first = self._seq + 1
-        events = self._log.read(self._seq, _PAGE)
-        self._seq += len(events)
+        first = self.position + 1
+        events = self._log.read(self.position, _PAGE)
+        self.position += len(events)
         if self._behind and self._dialect.joins:
-            self._behind = self._seq < self._log.tail
+            self._behind = self.position < self._log.tail
             return self._encode_joined(first, events)
-        encode = self._encoder.encode
-        if len(events) == 1:
-            return encode(first, events[0])
-        return b"".join([encode(seq, event) for seq, event in enumerate(events, first)])
+        if self._log.torn:
+            return b"".join([self._encode(seq, event) for seq, event in enumerate(events, first)])
+        return self._encoder.encode_all(first, events)
+
+    def _encode(self, seq: int, event: Event) -> bytes:
+        """The frames of one entry. A torn log's end has a number of its own, which no entry before it ever had."""
+        last = self._log.torn and seq == self._log.tail
+        return self._encoder.encode(LAST if last else seq, event)
 
     def _encode_joined(self, first: int, events: Sequence[Event]) -> bytes:
         frames: list[bytes] = []
         run: list[str] = []
         size = 0
         for seq, event in enumerate(events, first):
-            if type(event) is TextDelta and event.choice == 0:
-                run.append(event.text)
-                size += len(event.text)
-                if size < _JOINED_CHARS:
-                    continue
-                frames.append(self._encode_run(seq, run))
-            else:
-                frames += [self._encode_run(seq - 1, run), self._encoder.encode(seq, event)]
-            run, size = [], 0
-        frames.append(self._encode_run(self._seq, run))
+            if type(event) is not TextDelta or event.choice or (self._encoder.relays and event.frame is not None):
+                frames += [self._encode_run(seq - 1, run), self._encode(seq, event)]
+                run, size = [], 0
+                continue
+            length = len(event.text) if event.text.isascii() else len(event.text.encode("utf-8", "replace"))
+            if size + length > _JOINED_BYTES:
+                frames.append(self._encode_run(seq - 1, run))
+                run, size = [], 0
+            run.append(event.text)
+            size += length
+        frames.append(self._encode_run(self.position, run))
         return b"".join(frames)
 
     def _encode_run(self, last: int, run: list[str]) -> bytes:
@@ -218,7 +222,7 @@ class StreamFeed(Feed):
 
     @property
     def has_more(self) -> bool:
-        return not self.ended and self._cursor.has_more
+        return self._cursor.position < self.log.tail and not self.ended
 
     def take_body(self) -> bytes:
         if self.status is None or self.log.terminal is not None:
@@ -247,7 +251,8 @@ class StreamFeed(Feed):
         return [start, body_message(body, more=not self.ended)] if body or self.ended else [start]
 
     def _start_stream(self) -> Message:
-        return self._start(200, [(b"content-type", self._dialect.media_type.encode()), *STREAM_HEADERS])
+        kind = (b"content-type", self._dialect.media_type.encode())
+        return self._start(200, [kind, *STREAM_HEADERS, *self._dialect.headers])
 
 
 class WholeFeed(Feed):
@@ -261,8 +266,12 @@ class WholeFeed(Feed):
                 return self._refuse(failed)
             case _:
                 self.ended = True
-                body = self._dialect.whole(self.log.id, self.log.read(0, self.log.tail))
+                body = self._write(self.log.read(0, self.log.tail))
                 return [self._start(200, body_headers("application/json", body)), body_message(body)]
+
+    def _write(self, events: Sequence[Event]) -> bytes:
+        native = speaks(self._dialect, DIALECTS.get(self.log.dialect))
+        return (self._dialect.relay_whole if native else self._dialect.whole)(self.log.id, events)
 
     def take_body(self) -> bytes:
         return b""

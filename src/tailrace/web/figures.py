@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from pydantic import BaseModel
 
-from tailrace.ledger import Grouping, Row, Total
+from tailrace.ledger import Grouping, Pico, Row, Total
 from tailrace.money import show_usd
 from tailrace.web.logs import escape
 
@@ -51,7 +51,7 @@ class RowList(BaseModel):
 
 
 class TotalFace(BaseModel):
-    """The sum over one key, one model or one day (UTC), whichever was asked for.
+    """The sum over one key, one model, one day (UTC) or one status, whichever was asked for.
 
     `cost_usd` sums what has a price and is null where nothing has; `unpriced` counts the generations without.
     """
@@ -60,6 +60,7 @@ class TotalFace(BaseModel):
     key_name: str | None = None
     model: str | None = None
     day: str | None = None
+    status: str | None = None
     generations: int
     input_tokens: int
     output_tokens: int
@@ -82,6 +83,7 @@ _GROUPED: Final[Mapping[Grouping, tuple[str, ...]]] = {
     "key": ("key_id", "key_name"),
     "model": ("model",),
     "day": ("day",),
+    "status": ("status",),
 }
 
 
@@ -134,6 +136,11 @@ def as_json(figures: Figures) -> Figures:
     """The same with money as a JSON number, exact to the last digit."""
     cost = figures["cost_usd"]
     return {**figures, "cost_usd": None if cost is None else msgspec.Raw(cost.encode())}
+
+
+def usd_json(pico: Pico | None) -> msgspec.Raw | None:
+    """Money as a JSON number, exact to the last digit."""
+    return None if pico is None else msgspec.Raw(show_usd(pico).encode())
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Figures]) -> str:

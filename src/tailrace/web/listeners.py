@@ -14,13 +14,15 @@ from tailrace.errors import SettingsError
 _ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
+def bind(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
     """Bind a socket for each address of `host`; with port 0 the first gets a free port and the others the same.
+
+    With `shared` others of this user's may bind the same port, and the system spreads the connections over them.
 
     Raises SettingsError where none can be bound, or one is in use.
     """
     try:
-        return _bind_all(host, port)
+        return _bind_all(host, port, shared=shared)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SettingsError(
@@ -28,13 +30,14 @@ def bind(host: str, port: int) -> list[socket.socket]:
         ) from None
 
 
-def _bind_all(host: str, port: int) -> list[socket.socket]:
+def _bind_all(host: str, port: int, *, shared: bool) -> list[socket.socket]:
     absent: OSError | None = None
     bound: list[socket.socket] = []
     with ExitStack() as opened:
         for family, address in _addresses(host, port):
             try:
-                bound.append(opened.enter_context(_bind(family, address, bound[0].getsockname()[1] if bound else port)))
+                chosen = bound[0].getsockname()[1] if bound else port
+                bound.append(opened.enter_context(_bind(family, address, chosen, shared=shared)))
             except OSError as error:
                 if error.errno not in _ABSENT:
                     raise
@@ -50,11 +53,13 @@ def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
-def _bind(family: int, address: Any, port: int) -> socket.socket:
+def _bind(family: int, address: Any, port: int, *, shared: bool) -> socket.socket:
     with ExitStack() as opened:
         listener = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
         if os.name == "posix":  # elsewhere it would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((address[0], port, *address[2:]))

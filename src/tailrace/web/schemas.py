@@ -109,6 +109,7 @@ class SessionMessages(BaseModel):
 
 
 class StreamList(BaseModel):
-    """The caller's streams, newest first."""
+    """Some of the caller's streams, newest first, and the cursor for those that follow."""
 
     data: list[StreamState]
+    next_cursor: str | None

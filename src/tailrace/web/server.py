@@ -29,6 +29,11 @@ from tailrace.web.startup import Startup, silence
 
 _BACKLOG: Final = 4096
 _HURRY_S: Final = 1.0
+_COLLECT_AFTER: Final = (10_000, 10, 10)
+"""New objects before the youngest are looked through, and so on: a million before all are. Looking through all stops
+every stream for as long as it takes, at 10,000 readers for most of a second; Python would do it after 70,000.
+"""
+
 _SWEEP_TICKS: Final = 10  # uvicorn ticks ten times a second
 
 _log = structlog.get_logger(__name__)
@@ -72,6 +77,7 @@ class Server(uvicorn.Server):
         # What lives from the start on lives until the end: the collector need not look at it again
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*_COLLECT_AFTER)
         if self._announce is not None:
             self._announce(self._url())
 

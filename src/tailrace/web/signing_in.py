@@ -67,11 +67,16 @@ async def _sign_in(request: Request, host: Host) -> Response:
         issued.token,
         max_age=LIFE_S,
         path=_path(request),
-        secure=request.url.scheme == "https",
+        secure=_is_https(request),
         httponly=True,
         samesite="strict",
     )
     return response
+
+
+def _is_https(request: Request) -> bool:
+    """Whether the browser speaks TLS, with us or with a proxy. Who claims it falsely only harms its own sign-in."""
+    return "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
 
 
 async def _describe(request: Request, host: Host) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from tailrace.dialects.own import Answer, usage_json
 from tailrace.events import Failed, Finished
 from tailrace.generation import settled_status
 from tailrace.ledger import Status
-from tailrace.streamlog import RingLog
+from tailrace.streamlog import Face, RingLog, face_of
 
 
 def status_of(terminal: Finished | Failed | None) -> Status:
@@ -16,23 +16,30 @@ def status_of(terminal: Finished | Failed | None) -> Status:
     return "running" if terminal is None else settled_status(terminal)
 
 
-def describe(log: RingLog, *, with_text: bool = True) -> dict[str, Any]:
+def describe(log: RingLog) -> dict[str, Any]:
     """The state; `text` is what the answer has come to."""
-    answer = Answer.of(log.read(0, log.tail))
+    return _describe(face_of(log), text=Answer.of(log.read(0, log.tail)).text)
+
+
+def outline(face: Face) -> dict[str, Any]:
+    """The state without the text."""
+    return _describe(face)
+
+
+def _describe(face: Face, **text: str) -> dict[str, Any]:
     state: dict[str, Any] = {
-        "id": log.id,
-        "status": status_of(log.terminal),
-        "model": answer.model or None,
-        "format": log.dialect,
-        "created_at": log.created_at,
-        "entries": log.tail,
+        "id": face.id,
+        "status": status_of(face.terminal),
+        "model": (face.started and face.started.model) or None,
+        "format": face.dialect,
+        "created_at": face.created_at,
+        "entries": face.tail,
+        **text,
     }
-    if with_text:
-        state["text"] = answer.text
-    match log.terminal:
+    match face.terminal:
         case Finished(reason=reason):
             state["finish_reason"] = reason
         case Failed(code=code, message=message):
             state["error"] = {"code": code, "message": message}
-    state["usage"] = None if answer.usage is None else usage_json(answer.usage)
+    state["usage"] = None if face.usage is None else usage_json(face.usage)
     return state

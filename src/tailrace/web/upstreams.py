@@ -10,6 +10,7 @@ from tailrace.providers.anthropic import AnthropicProvider
 from tailrace.providers.langchain import LangChainProvider
 from tailrace.providers.ollama import OllamaProvider
 from tailrace.providers.openai import OpenAIProvider
+from tailrace.providers.openai_responses import OpenAIResponsesProvider
 from tailrace.providers.simulated import SimulatedProvider
 from tailrace.settings import ProviderSettings, Settings
 
@@ -29,6 +30,8 @@ def _create(name: str, provider: ProviderSettings, settings: Settings) -> Provid
             return LangChainProvider(name=name, target=_target(name, provider), default_model=provider.default_model)
         case "openai":
             return OpenAIProvider(**_http_options(name, provider, settings))
+        case "openai_responses":
+            return OpenAIResponsesProvider(**_http_options(name, provider, settings))
         case "anthropic":
             return AnthropicProvider(**_http_options(name, provider, settings))
         case "ollama":

@@ -85,6 +85,8 @@ async def test_nothing_said_nothing_passed() -> None:
     [
         ({"response_format": ResponseFormat()}, "response_format"),
         ({"seed": 1}, "seed"),
+        ({"seed": 0}, "seed"),
+        ({"extra": {"logit_bias": {"1": 1}}}, "logit_bias"),
         ({"reasoning_effort": "high"}, "reasoning_effort"),
         ({"parallel_tool_calls": False}, "parallel_tool_calls"),
         ({"tools": (LOOK,)}, "tools"),

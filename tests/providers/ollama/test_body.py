@@ -13,6 +13,7 @@ from tailrace.requests import (
     ChatRequest,
     Image,
     Message,
+    Native,
     Part,
     Reasoning,
     ResponseFormat,
@@ -169,3 +170,19 @@ def test_invalid_arguments(arguments: str) -> None:
     with pytest.raises(RequestError, match="must be a JSON object") as caught:
         messages(turn("assistant", ToolCall(id="a", name="f", arguments=arguments)))
     assert (caught.value.status, caught.value.code, caught.value.field) == (400, "invalid", "messages.0")
+
+
+def test_what_an_ollama_client_said() -> None:
+    """A client of the same format is handed on as it spoke, before what the common words say of the same."""
+    native = Native(
+        format="ollama", needs={"options.mirostat": 2, "new": 1}, hints={"think": True, "options.num_predict": -1}
+    )
+    body = write(ask(native=native, reasoning_effort="medium", max_tokens=9, temperature=0.5, top_k=3))
+    assert body["options"] == {"temperature": 0.5, "top_k": 3, "num_predict": -1, "mirostat": 2}
+    assert (body["think"], body["new"]) == (True, 1)
+    assert not any(name.startswith("options.") for name in body)
+
+
+def test_what_a_client_of_another_format_said() -> None:
+    """What is not in this format is none of its words."""
+    assert "cache" not in write(ask(native=Native(format="anthropic", hints={"cache": 1})))

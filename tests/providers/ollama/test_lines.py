@@ -9,6 +9,7 @@ import pytest
 from tests.providers.reading import NOW, Reading, read_whole, recorded
 
 from tailrace.events import (
+    Opaque,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -190,3 +191,13 @@ class TestUntidy:
         assert reading.events == [HERE, TextDelta(text="a")]
         assert reading.failure is not None
         assert reading.failure[0] == "upstream_invalid"
+
+
+def test_log_probabilities() -> None:
+    """They are kept, in the shape that OpenAI's upstreams give them, also of a line that has nothing else."""
+    probabilities = [{"token": "Hi", "logprob": -0.5}]
+    first = {**said(content="Hi"), "logprobs": probabilities}
+    bare = {**said(content=""), "logprobs": probabilities}
+    kept = Opaque(kind="logprobs", json='{"content":[{"token":"Hi","logprob":-0.5}]}')
+    events = read_whole(reader, lines(first, bare, done())).events
+    assert events == [HERE, TextDelta(text="Hi"), kept, kept]

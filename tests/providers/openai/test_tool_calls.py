@@ -37,6 +37,16 @@ def joined(*pieces: ToolCallPiece) -> list[Call]:
     ("pieces", "calls"),
     [
         pytest.param(
+            [
+                piece(0, None, "f", '{"a":'),
+                piece(0, None, "f", "1}"),
+                piece(0, None, "f", '{"a":2}'),
+                piece(0, None, "f", ""),
+            ],
+            [(0, "call_n_0", "f", '{"a":1}'), (1, "call_n_1", "f", '{"a":2}')],
+            id="all numbered 0, without ids, the name in every piece",
+        ),
+        pytest.param(
             [piece(0, "a", "f"), piece(1, "b", "g"), piece(1, None, None, "{1}"), piece(0, None, None, "{0}")],
             [(0, "a", "f", "{0}"), (1, "b", "g", "{1}")],
             id="index tells calls apart",

@@ -15,8 +15,12 @@ from tests.reader import Answer, ask
 from tests.server import serving
 
 from tailrace.errors import RequestError
+from tailrace.generation import Generations
 from tailrace.keys import hash_secret, make_text
 from tailrace.ledger import Key
+from tailrace.metrics import Metrics
+from tailrace.providers import Provider
+from tailrace.providers.simulated import SimulatedProvider
 from tailrace.settings import Models, Secret, Settings
 from tailrace.web.admin import AdminRoutes
 from tailrace.web.auth import Gate, KeyGate
@@ -32,6 +36,9 @@ class Desk:
         self.settings = Settings()
         self.models = Models(self.settings)
         self.ledger = FakeLedger()
+        self.metrics = Metrics()
+        self.generations = Generations(self.settings.stream, metrics=self.metrics)
+        self.providers: Mapping[str, Provider] = {"simulated": SimulatedProvider(name="simulated")}
         self.key_gate = KeyGate(self.ledger, Secret(ADMIN_KEY), poll_s=0.01)
         self.gate: Gate = gate or self.key_gate
         self.url = ""

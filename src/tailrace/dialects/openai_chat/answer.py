@@ -77,9 +77,9 @@ class _Choice(msgspec.Struct, kw_only=True):
                 if call in self.calls:
                     self.calls[call]["function"]["arguments"] += arguments
             case Opaque(kind="logprobs", json=json):
-                self.logprobs = _extend(self.logprobs, msgspec.json.decode(json))
+                self.logprobs = extend(self.logprobs, msgspec.json.decode(json))
             case Opaque(kind=kind, json=json) if kind in MESSAGE_KINDS:
-                self.fields[kind] = _extend(self.fields.get(kind), msgspec.json.decode(json))
+                self.fields[kind] = extend(self.fields.get(kind), msgspec.json.decode(json))
             case _:
                 pass
 
@@ -131,12 +131,12 @@ class _Completion(msgspec.Struct, kw_only=True):
         }
 
 
-def _extend(earlier: Any, later: Any) -> Any:
+def extend(earlier: Any, later: Any) -> Any:
     """Two pieces of one value: lists and the lists in objects are joined, of all else the later holds."""
     match earlier, later:
         case list(), list():
             return [*earlier, *later]
         case dict(), dict():
-            return {**earlier, **{name: _extend(earlier.get(name), value) for name, value in later.items()}}
+            return {**earlier, **{name: extend(earlier.get(name), value) for name, value in later.items()}}
         case _:
             return earlier if later is None else later

@@ -5,19 +5,27 @@ The format: https://platform.openai.com/docs/api-reference/chat/create.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+import msgspec
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from tailrace.dialects.base import Call
-from tailrace.dialects.body import OnDisconnectField, StopField, ToolChoiceBody, ToolChoiceField
-from tailrace.dialects.faults import own_places
-from tailrace.dialects.openai_chat.errors import write_param
-from tailrace.dialects.openai_chat.messages import MessageBody, check_results
-from tailrace.dialects.openai_chat.parts import LenientModel, refuse
+from tailrace.dialects.body import OnDisconnectField, StopField
+from tailrace.dialects.openai_chat.errors import explain_fault
+from tailrace.dialects.openai_chat.messages import MessageBody, check_results, require_function
+from tailrace.dialects.openai_chat.parts import KIND, LenientModel, needing
 from tailrace.errors import RequestError
 from tailrace.requests import ChatRequest, ResponseFormat, Tool
+
+Fields: TypeAlias = dict[str, msgspec.Raw]
+
+_OWN: Final = frozenset({"model", "messages", "session_id", "after", "on_disconnect"})
+_FORMATS: Final = frozenset({"text", "json_object", "json_schema"})
+
+_read_fields: Final = msgspec.json.Decoder(Fields).decode
+_read_items: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class FunctionBody(LenientModel):
@@ -30,14 +38,21 @@ class FunctionBody(LenientModel):
 
 
 class ToolBody(LenientModel):
-    """A tool. OpenAI's custom tools, whose input is free text, are refused."""
+    """A tool: a function, or of another type, which only an upstream of this format understands."""
 
-    type: Literal["function"] = "function"
-    function: FunctionBody
+    type: str = "function"
+    function: FunctionBody | None = Field(default=None, validate_default=True)
+
+    @field_validator("function")
+    @classmethod
+    def _be_there(cls, function: FunctionBody | None, info: ValidationInfo) -> FunctionBody | None:
+        return require_function(function, info)
 
     def to_tool(self) -> Tool:
         """The same in tailrace's own words."""
         function = self.function
+        if function is None:
+            return Tool(name=self.type, native=needing(type=self.type))
         return Tool(
             name=function.name,
             description=function.description,
@@ -46,18 +61,47 @@ class ToolBody(LenientModel):
         )
 
 
+class NamedFunction(LenientModel):
+    """A function by name."""
+
+    name: str = Field(min_length=1)
+
+
+class ToolChoiceBody(LenientModel):
+    """This function and no other, or another type of choice."""
+
+    type: str = "function"
+    function: NamedFunction | None = Field(default=None, validate_default=True)
+
+    @field_validator("function")
+    @classmethod
+    def _be_there(cls, function: NamedFunction | None, info: ValidationInfo) -> NamedFunction | None:
+        return require_function(function, info)
+
+
+def _branch_of_choice(choice: object) -> str | None:
+    match choice:
+        case str():
+            return "<word>"
+        case dict() | ToolChoiceBody():
+            return "<tool>"
+        case _:
+            return None
+
+
 class JsonSchemaBody(LenientModel):
     """A JSON Schema and its name."""
 
     name: str | None = Field(default=None, min_length=1)
+    description: str | None = None
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
     strict: bool | None = None
 
 
 class ResponseFormatBody(LenientModel):
-    """Text, any JSON object, or JSON that obeys a schema."""
+    """Text, any JSON object, JSON that obeys a schema, or what else the upstream knows."""
 
-    type: Literal["text", "json_object", "json_schema"]
+    type: str
     json_schema: JsonSchemaBody | None = Field(default=None, validate_default=True)
 
     @field_validator("json_schema")
@@ -69,12 +113,14 @@ class ResponseFormatBody(LenientModel):
 
     def to_format(self) -> ResponseFormat | None:
         """The same in tailrace's own words."""
-        if self.type == "text":
-            return None
-        if self.type == "json_object" or self.json_schema is None:
+        if self.type == "json_object":
             return ResponseFormat()
+        if self.type != "json_schema" or self.json_schema is None:
+            return None
         schema = self.json_schema
-        return ResponseFormat(name=schema.name, schema=schema.schema_, strict=schema.strict)
+        return ResponseFormat(
+            name=schema.name, description=schema.description, schema=schema.schema_, strict=schema.strict
+        )
 
 
 class StreamOptionsBody(LenientModel):
@@ -84,7 +130,10 @@ class StreamOptionsBody(LenientModel):
 
 
 class CompletionBody(BaseModel):
-    """The body of a chat completion. A field that is not named here goes to the upstream as it is."""
+    """The body of a chat completion. A field that is not named here goes to the upstream as it is.
+
+    Where the upstream speaks this format, so do all the others but tailrace's own.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -97,20 +146,41 @@ class CompletionBody(BaseModel):
     max_completion_tokens: int | None = Field(default=None, ge=1, description="The same as `max_tokens`.")
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, ge=0, le=1)
-    n: int | None = Field(default=None, ge=1, description="One answer; more are refused.")
+    n: int | None = Field(default=None, ge=1, description="More than one only from upstreams of this format.")
     stop: StopField | None = None
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     tools: list[ToolBody] | None = None
-    tool_choice: ToolChoiceField | None = None
+    tool_choice: (
+        Annotated[
+            Annotated[Literal["auto", "none", "required"], Tag("<word>")] | Annotated[ToolChoiceBody, Tag("<tool>")],
+            Discriminator(
+                _branch_of_choice,
+                custom_error_type="invalid_value",
+                custom_error_message="Input should be auto, none, required or an object that names a function",
+            ),
+        ]
+        | None
+    ) = None
     parallel_tool_calls: bool | None = None
-    functions: Annotated[Any, refuse("it is OpenAI's retired way; send tools")] = None
-    function_call: Annotated[Any, refuse("it is OpenAI's retired way; send tool_choice")] = None
+    functions: Any = Field(default=None, description="OpenAI's retired way: only for upstreams of this format.")
+    function_call: Any = Field(default=None, description="OpenAI's retired way: only for upstreams of this format.")
     response_format: ResponseFormatBody | None = None
     reasoning_effort: str | None = None
     user: str | None = None
     metadata: dict[str, Any] | None = None
+    session_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="tailrace's own: the conversation that this goes on with.",
+    )
+    after: str | None = Field(
+        default=None,
+        min_length=1,
+        description="tailrace's own: the message of the session to go on from; what follows it is dropped.",
+    )
     on_disconnect: OnDisconnectField | None = Field(
         default=None,
         description="tailrace's own: what happens when the last reader leaves; a number is seconds of grace.",
@@ -130,26 +200,34 @@ class CompletionBody(BaseModel):
             raise ValueError("is the newer name of max_tokens: send one of them")
         return limit
 
-    @field_validator("n")
+    @field_validator("after")
     @classmethod
-    def _be_one(cls, n: int | None) -> int | None:
-        if n is not None and n > 1:
-            raise PydanticCustomError("unsupported", "more than one answer is not supported; send one request for each")
-        return n
+    def _name_the_session(cls, after: str | None, info: ValidationInfo) -> str | None:
+        if after is not None and info.data.get("session_id") is None:
+            raise ValueError("names a message of a session: send the session_id too")
+        return after
 
     @property
     def wants_usage(self) -> bool:
         """Whether the stream ends with a chunk that has the usage."""
         return self.stream_options is not None and self.stream_options.include_usage is True
 
-    def to_call(self, *, dialect: str | None = None) -> Call:
-        """The same in tailrace's own words, to be answered in this variant of the format."""
-        return Call(request=self._request(), stream=self.stream, on_disconnect=self.on_disconnect, dialect=dialect)
+    def to_call(self, fields: Fields, *, dialect: str | None = None) -> Call:
+        """The same in tailrace's own words, to be answered in this variant of the format; `fields` is the body."""
+        return Call(
+            request=self._request(fields),
+            stream=self.stream,
+            session_id=self.session_id,
+            after=self.after,
+            on_disconnect=self.on_disconnect,
+            dialect=dialect,
+        )
 
-    def _request(self) -> ChatRequest:
+    def _request(self, fields: Fields) -> ChatRequest:
+        written = zip(self.messages, _read_items(fields["messages"]), strict=True)
         return ChatRequest(
             model=self.model or "",
-            messages=tuple(message.to_message() for message in self.messages),
+            messages=tuple(msgspec.structs.replace(message.to_message(), verbatim=raw) for message, raw in written),
             max_tokens=self.max_completion_tokens if self.max_tokens is None else self.max_tokens,
             temperature=self.temperature,
             top_p=self.top_p,
@@ -164,20 +242,28 @@ class CompletionBody(BaseModel):
             frequency_penalty=self.frequency_penalty,
             user=self.user,
             metadata=self.metadata,
-            extra=dict(self.model_extra or {}),
+            extra={name: value for name, value in (self.model_extra or {}).items() if value is not None},
+            native=needing(**self._needs()),
+            reads=KIND,
+            verbatim={name: value for name, value in fields.items() if name not in _OWN},
         )
 
     def _tool_choice(self) -> Literal["auto", "none", "required"] | tuple[Literal["tool"], str] | None:
-        if isinstance(self.tool_choice, ToolChoiceBody):
-            return ("tool", self.tool_choice.function.name)
-        return self.tool_choice
+        choice = self.tool_choice
+        if isinstance(choice, ToolChoiceBody):
+            return None if choice.function is None else ("tool", choice.function.name)
+        return choice
 
-
-# What OpenAI's `code` says of Pydantic's kinds of error; a wrong type of any sort is `invalid_type`.
-_CODES: Final = {
-    "missing": "missing_required_parameter",
-    "unsupported": "unsupported_value",
-}
+    def _needs(self) -> dict[str, Any]:
+        """What only an upstream of this format can do."""
+        needs = {"functions": self.functions, "function_call": self.function_call}
+        if self.n is not None and self.n > 1:
+            needs["n"] = self.n
+        if isinstance(self.tool_choice, ToolChoiceBody) and self.tool_choice.function is None:
+            needs["tool_choice"] = self.tool_choice.type
+        if self.response_format is not None and self.response_format.type not in _FORMATS:
+            needs["response_format"] = self.response_format.type
+        return {name: value for name, value in needs.items() if value is not None}
 
 
 def read_completion(body: bytes) -> CompletionBody:
@@ -185,19 +271,15 @@ def read_completion(body: bytes) -> CompletionBody:
     try:
         asked = CompletionBody.model_validate_json(body, strict=True)
     except ValidationError as error:
-        raise _refuse(error) from None
-    check_results(asked.messages)
+        raise explain_fault(error) from None
+    if asked.session_id is None:
+        check_results(asked.messages)
     return asked
 
 
-def _refuse(error: ValidationError) -> RequestError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    kind = first["type"]
-    told = "must not be empty" if kind == "too_short" else first["msg"].removeprefix("Value error, ")
-    if kind == "json_invalid":
-        return RequestError(400, "invalid_json", f"the body is not JSON: {told.removeprefix('Invalid JSON: ')}")
-    param = write_param(".".join(map(str, own_places(first["loc"]))))
-    if not param:
-        return RequestError(400, "invalid_type", "the body must be a JSON object")
-    code = _CODES.get(kind, "invalid_type" if kind.endswith("_type") else "invalid_value")
-    return RequestError(400, code, f"{param}: {told}", field=param)
+def read_fields(body: bytes) -> Fields:
+    """The fields of a checked body, each as the client wrote it. Raises RequestError 400 for NaN, which is no JSON."""
+    try:
+        return _read_fields(body)
+    except msgspec.DecodeError as error:
+        raise RequestError(400, "invalid_json", f"the body is not JSON: {error}") from None

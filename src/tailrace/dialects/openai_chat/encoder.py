@@ -6,16 +6,13 @@ as `reasoning_content`: DeepSeek's field, that llama.cpp and most clients that s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final, assert_never
 
 import msgspec
 
-from tailrace.dialects.base import Call, Dialect, Encoder, json_bytes
-from tailrace.dialects.openai_chat.answer import MESSAGE_KINDS, completion_id, fold_completion, usage_json
-from tailrace.dialects.openai_chat.body import read_completion
-from tailrace.dialects.openai_chat.errors import write_failure, write_refusal
-from tailrace.errors import RequestError
+from tailrace.dialects.base import Encoder, json_bytes
+from tailrace.dialects.openai_chat.answer import MESSAGE_KINDS, completion_id, usage_json
+from tailrace.dialects.openai_chat.errors import write_failure
 from tailrace.events import (
     Event,
     Failed,
@@ -30,7 +27,6 @@ from tailrace.events import (
     UsageReported,
 )
 
-_JSON: Final = "application/json"
 _EMPTY: Final = b'"role":"assistant","content":""'
 
 
@@ -125,44 +121,17 @@ class OpenAIChatEncoder(Encoder):
         )
         frames = [self._write_chunk(choices, place=b"%d.1") % seq]
         if self._with_usage:
-            usage = json_bytes(usage_json(self._usage))
-            frames.append(self._write_chunk(b"", place=b"%d.2", usage=usage) % seq)
-        frames.append(b"%b%d\ndata: [DONE]\n\n" % (self._id, seq))
-        return b"".join(frames)
+            frames.append(self._write_usage(b"%d.2") % seq)
+        return b"".join((*frames, self._write_done(seq)))
+
+    def _write_usage(self, place: bytes) -> bytes:
+        return self._write_chunk(b"", place=place, usage=json_bytes(usage_json(self._usage)))
+
+    def _write_done(self, seq: int) -> bytes:
+        return b"%b%d\ndata: [DONE]\n\n" % (self._id, seq)
 
 
 def _begin_call(event: ToolCallStarted) -> dict[str, Any]:
     """The first piece of a tool call, which alone has `id`, `type` and the name."""
     function = {"name": event.name, "arguments": ""}
     return {"index": event.call, "id": event.id, "type": "function", "function": function}
-
-
-class OpenAIChat(Dialect):
-    """Chat completions, with the usage at a stream's end or without."""
-
-    def __init__(self, name: str, *, with_usage: bool, variants: frozenset[str] = frozenset()) -> None:
-        self.name = name
-        self.variants = variants
-        self._with_usage = with_usage
-
-    def parse(self, body: bytes) -> Call:
-        asked = read_completion(body)
-        return asked.to_call(dialect=OPENAI_CHAT_USAGE.name if asked.wants_usage else None)
-
-    def encoder(self, stream_id: str) -> Encoder:
-        return OpenAIChatEncoder(stream_id, with_usage=self._with_usage)
-
-    def whole(self, stream_id: str, events: Sequence[Event]) -> bytes:
-        return json_bytes(fold_completion(stream_id, events))
-
-    def refusal(self, error: RequestError, request_id: str) -> tuple[str, bytes]:
-        return _JSON, write_refusal(error)
-
-    def failure(self, failed: Failed, events: Sequence[Event], request_id: str) -> tuple[str, bytes]:
-        return _JSON, write_failure(failed)
-
-
-OPENAI_CHAT_USAGE = OpenAIChat("openai_chat_usage", with_usage=True)
-"""What a body with `stream_options.include_usage` asks for."""
-
-OPENAI_CHAT = OpenAIChat("openai_chat", with_usage=False, variants=frozenset({OPENAI_CHAT_USAGE.name}))

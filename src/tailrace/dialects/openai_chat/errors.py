@@ -1,4 +1,4 @@
-"""OpenAI's error objects, in an HTTP answer and in a stream.
+"""OpenAI's error objects, in an HTTP answer and in a stream, and what they say of a body that is wrong.
 
 The format: https://platform.openai.com/docs/guides/error-codes.
 """
@@ -8,7 +8,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from pydantic import ValidationError
+
 from tailrace.dialects.base import json_bytes
+from tailrace.dialects.faults import own_places
 from tailrace.errors import RequestError
 from tailrace.events import Failed
 
@@ -18,18 +21,38 @@ _CODES: Final = {
     "rate_limited": "rate_limit_exceeded",
     "too_many_streams": "rate_limit_exceeded",
     "budget_exceeded": "insufficient_quota",
+    "unsupported": "unsupported_value",
+}
+# What its `code` says of Pydantic's kinds of error; a wrong type of any sort is `invalid_type`.
+_FAULTS: Final = {
+    "missing": "missing_required_parameter",
+    "unsupported": "unsupported_value",
 }
 _INDEX: Final = re.compile(r"\.(\d+)(?=\.|$)", re.ASCII)
 
 
 def write_refusal(error: RequestError) -> bytes:
     """A refusal's body."""
-    return _write(error.status, error.code, error.message, None if error.field is None else write_param(error.field))
+    return _write(error.status, error.code, error.message, error.field)
 
 
 def write_failure(failed: Failed) -> bytes:
     """What tells that an answer failed: a body, or the data of a stream's last frame."""
-    return _write(failed.status, failed.code, failed.message, None)
+    return _write(failed.status, failed.code, failed.message, failed.field)
+
+
+def explain_fault(error: ValidationError) -> RequestError:
+    """The first fault of a body: 400, with the place of what is wrong."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    kind = first["type"]
+    told = "must not be empty" if kind == "too_short" else first["msg"].removeprefix("Value error, ")
+    if kind == "json_invalid":
+        return RequestError(400, "invalid_json", f"the body is not JSON: {told.removeprefix('Invalid JSON: ')}")
+    param = write_param(".".join(map(str, own_places(first["loc"]))))
+    if not param:
+        return RequestError(400, "invalid_type", "the body must be a JSON object")
+    code = _FAULTS.get(kind, "invalid_type" if kind.endswith("_type") else "invalid_value")
+    return RequestError(400, code, f"{param}: {told}", field=param)
 
 
 def write_param(field: str) -> str:
@@ -37,8 +60,9 @@ def write_param(field: str) -> str:
     return _INDEX.sub(r"[\1]", field)
 
 
-def _write(status: int, code: str, message: str, param: str | None) -> bytes:
+def _write(status: int, code: str, message: str, field: str | None) -> bytes:
     code = _CODES.get(code, code)
+    param = None if field is None else write_param(field)
     return json_bytes({"error": {"message": message, "type": _kind(status, code), "param": param, "code": code}})
 
 

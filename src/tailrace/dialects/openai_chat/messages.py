@@ -1,20 +1,22 @@
 """The messages of OpenAI's chat completions, checked as leniently as its API and the many servers like it do.
 
-The format: https://platform.openai.com/docs/api-reference/chat/create. What changes the meaning of a message and can't
-be handed on is refused; a field that is not known is not read.
+The format: https://platform.openai.com/docs/api-reference/chat/create. What changes the meaning of a message and has no
+word in tailrace is for an upstream of this format alone; a field that is not known is not read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from tailrace.dialects.openai_chat.parts import ContentBody, LenientModel, read_content, refuse
+from tailrace.dialects.openai_chat.parts import ContentBody, LenientModel, OtherPart, needing, read_content
 from tailrace.errors import RequestError
-from tailrace.requests import Image, Message, Part, Reasoning, Text, ToolCall, ToolResult
+from tailrace.requests import Image, Message, Native, Part, Reasoning, Text, ToolCall, ToolResult
+
+FunctionT = TypeVar("FunctionT")
 
 
 class FunctionCall(LenientModel):
@@ -25,21 +27,35 @@ class FunctionCall(LenientModel):
 
 
 class ToolCallBody(LenientModel):
-    """A call that the assistant made in an earlier turn."""
+    """A call that the assistant made in an earlier turn, of a function or of another type of tool."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     id: str = Field(min_length=1)
-    type: Literal["function"] = "function"
-    function: FunctionCall
+    type: str = "function"
+    function: FunctionCall | None = Field(default=None, validate_default=True)
+
+    @field_validator("function")
+    @classmethod
+    def _be_there(cls, function: FunctionCall | None, info: ValidationInfo) -> FunctionCall | None:
+        return require_function(function, info)
+
+    def to_call(self) -> ToolCall:
+        """The same in tailrace's own words."""
+        if self.function is None:
+            told = needing(type=self.type, **(self.model_extra or {}))
+            return ToolCall(id=self.id, name=self.type, arguments="", native=told)
+        return ToolCall(id=self.id, name=self.function.name, arguments=self.function.arguments)
 
 
-def _refuse_function(role: object) -> object:
-    if role == "function":
-        raise PydanticCustomError("unsupported", "function is OpenAI's retired role; send tool, with its tool_call_id")
-    return role
+def require_function(function: FunctionT | None, info: ValidationInfo) -> FunctionT | None:
+    """Raise where a tool, a call or a choice of the type `function` names none."""
+    if function is None and info.data.get("type") == "function":
+        raise PydanticCustomError("missing", "Field required")
+    return function
 
 
-_NO_CALLS: Final = "it is OpenAI's retired way; send tool_calls"
-_NO_AUDIO: Final = "send what was said as content"
+_INSTEAD_OF_CONTENT: Final = ("tool_calls", "refusal", "reasoning_content", "function_call", "audio")
 _PARTS_OF: Final = {
     "system": ("text",),
     "developer": ("text",),
@@ -50,19 +66,19 @@ _PARTS_OF: Final = {
 
 
 class MessageBody(LenientModel):
-    """One turn. `reasoning_content` is an earlier answer's reasoning, as DeepSeek's clients hand it back."""
+    """One turn. `reasoning_content` is an earlier answer's reasoning, as DeepSeek's clients hand it back.
+
+    The role `function`, and `function_call`, are OpenAI's retired way.
+    """
 
     # In the order in which the checks need them: each sees the fields before it.
-    role: Annotated[
-        Literal["system", "developer", "user", "assistant", "tool"],
-        BeforeValidator(_refuse_function),
-    ]
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     name: str | None = None
     tool_calls: list[ToolCallBody] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
-    function_call: Annotated[Any, refuse(_NO_CALLS)] = None
-    audio: Annotated[Any, refuse(_NO_AUDIO)] = None
+    function_call: Any = None
+    audio: Any = None
     content: ContentBody | None = Field(default=None, validate_default=True)
     tool_call_id: str | None = Field(default=None, validate_default=True)
 
@@ -78,8 +94,8 @@ class MessageBody(LenientModel):
     @field_validator("content")
     @classmethod
     def _say_something(cls, content: ContentBody | None, info: ValidationInfo) -> ContentBody | None:
-        others = ("tool_calls", "refusal", "reasoning_content") if info.data.get("role") == "assistant" else ()
-        if content is None and not any(info.data.get(other) for other in others):
+        others = _INSTEAD_OF_CONTENT if info.data.get("role") == "assistant" else ()
+        if content is None and info.data.get("role") != "function" and not any(map(info.data.get, others)):
             raise PydanticCustomError("missing", "a message needs content")
         return content
 
@@ -88,7 +104,7 @@ class MessageBody(LenientModel):
     def _keep_to_the_role(cls, content: ContentBody | None, info: ValidationInfo) -> ContentBody | None:
         role: str = info.data.get("role", "")
         for part in content if isinstance(content, list) else ():
-            if part.type not in _PARTS_OF.get(role, (part.type,)):
+            if not isinstance(part, OtherPart) and part.type not in _PARTS_OF.get(role, (part.type,)):
                 told = "a message of the role {role} takes no part of the type {type}"
                 raise PydanticCustomError("invalid_value", told, {"role": role, "type": part.type})
         return content
@@ -109,19 +125,21 @@ class MessageBody(LenientModel):
             case "tool":
                 result = ToolResult(id=self.tool_call_id or "", content=content)
                 return Message(role="tool", parts=(result,), name=self.name)
+            case "function":
+                retired = {"role": "function", "name": self.name, "content": self.content}
+                return Message(role="tool", parts=(needing(function=retired),), name=self.name)
             case "developer":
                 return Message(role="system", parts=content, name=self.name)
             case role:
                 return Message(role=role, parts=content, name=self.name)
 
-    def _said(self, content: tuple[Text | Image, ...]) -> tuple[Part, ...]:
+    def _said(self, content: tuple[Text | Image | Native, ...]) -> tuple[Part, ...]:
         thought = (Reasoning(text=self.reasoning_content),) if self.reasoning_content else ()
         refused = (Text(text=self.refusal),) if self.refusal else ()
-        calls = (
-            ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
-            for call in self.tool_calls or ()
-        )
-        return (*thought, *content, *refused, *calls)
+        calls = (call.to_call() for call in self.tool_calls or ())
+        others = {"function_call": self.function_call, "audio": self.audio}
+        needs = {name: value for name, value in others.items() if value is not None}
+        return (*thought, *content, *refused, *calls, *((needing(**needs),) if needs else ()))
 
 
 def check_results(messages: Sequence[MessageBody]) -> None:

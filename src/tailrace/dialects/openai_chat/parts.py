@@ -1,17 +1,19 @@
-"""The content of OpenAI's messages: text, images, and what can't be handed on.
+"""The content of OpenAI's messages: text, images, and what only an upstream of this format understands.
 
 The format: https://platform.openai.com/docs/api-reference/chat/create.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from tailrace.dialects.messages import branch_of_content, branch_of_part
-from tailrace.requests import Image, Text
+from tailrace.requests import Image, Native, Text
+
+KIND: Final = "openai"
+"""The kind of the providers that speak this format."""
 
 
 class LenientModel(BaseModel):
@@ -20,14 +22,9 @@ class LenientModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-def refuse(hint: str) -> BeforeValidator:
-    """Takes nothing but null: what the field asks for can't be done, and `hint` says what can."""
-
-    def check(value: object) -> None:
-        if value is not None:
-            raise PydanticCustomError("unsupported", "is not supported; {hint}", {"hint": hint})
-
-    return BeforeValidator(check)
+def needing(**fields: Any) -> Native:
+    """What no word of tailrace's says, for an upstream of this format; all others refuse it."""
+    return Native(format=KIND, needs=fields)
 
 
 class TextPart(LenientModel):
@@ -66,25 +63,39 @@ class ImagePart(LenientModel):
     image_url: ImageUrl
 
 
-def _refuse_part(part: object) -> object:
+class OtherPart(BaseModel):
+    """A part of any other type: a recording, a file, whatever the upstream knows."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str
+
+    def to_native(self) -> Native:
+        """The same as it came."""
+        return needing(type=self.type, **(self.model_extra or {}))
+
+
+_KNOWN: Final = frozenset({"<text>", "<image_url>", "<refusal>"})
+
+
+def _branch_of_part(part: object) -> str | None:
     match part:
-        case {"type": "input_audio" | "file" as kind}:
-            what = "send the text of it, or images"
-            raise PydanticCustomError("unsupported", "{kind} is not supported; {what}", {"kind": kind, "what": what})
+        case OtherPart() | {"type": str()} if branch_of_part(part) not in _KNOWN:
+            return "<other>"
         case _:
-            return part
+            return branch_of_part(part)
 
 
 PartBody: TypeAlias = Annotated[
     Annotated[TextPart, Tag("<text>")]
     | Annotated[ImagePart, Tag("<image_url>")]
-    | Annotated[RefusalPart, Tag("<refusal>")],
+    | Annotated[RefusalPart, Tag("<refusal>")]
+    | Annotated[OtherPart, Tag("<other>")],
     Discriminator(
-        branch_of_part,
+        _branch_of_part,
         custom_error_type="invalid_value",
         custom_error_message="Input should be an object whose type is text or image_url",
     ),
-    BeforeValidator(_refuse_part),
 ]
 ContentBody: TypeAlias = Annotated[
     Annotated[str, Tag("<text>")] | Annotated[list[PartBody], Field(min_length=1), Tag("<parts>")],
@@ -96,7 +107,7 @@ ContentBody: TypeAlias = Annotated[
 ]
 
 
-def read_content(content: str | list[PartBody] | None) -> tuple[Text | Image, ...]:
+def read_content(content: str | list[PartBody] | None) -> tuple[Text | Image | Native, ...]:
     """A message's content in tailrace's own words."""
     match content:
         case None:
@@ -107,8 +118,10 @@ def read_content(content: str | list[PartBody] | None) -> tuple[Text | Image, ..
             return tuple(_part(part) for part in content)
 
 
-def _part(part: TextPart | ImagePart | RefusalPart) -> Text | Image:
+def _part(part: TextPart | ImagePart | RefusalPart | OtherPart) -> Text | Image | Native:
     match part:
+        case OtherPart():
+            return part.to_native()
         case TextPart():
             return Text(text=part.text)
         case RefusalPart():

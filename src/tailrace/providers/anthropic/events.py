@@ -6,12 +6,14 @@ so only that is read. A whole message is read as if its blocks had come one by o
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
 
 from tailrace.errors import UpstreamError, WireError
 from tailrace.events import (
+    FRAME,
     Event,
     FinishReason,
     Opaque,
@@ -21,7 +23,7 @@ from tailrace.events import (
     ToolCallStarted,
     UsageReported,
 )
-from tailrace.providers.answers import AnswerReader
+from tailrace.providers.answers import LAST_FRAME, AnswerReader, sound
 from tailrace.providers.anthropic.payloads import (
     BLOCKS,
     MESSAGES,
@@ -72,12 +74,17 @@ class _ToolUse(msgspec.Struct):
 
 _decode: Final = PAYLOADS.decode
 
+_LF: Final = 0x0A
+_DELTA: Final = b"event: content_block_delta\ndata: "
+_NAME: Final = re.compile(r"[\w.-]+", re.ASCII)
+
 
 class AnthropicReader(AnswerReader):
     """Turns a message's bytes into events; whole at `message_stop`, or where the body ends after a stop reason.
 
     Every event of a block that has no event here, and every unknown kind of delta or event, becomes an `Opaque` with
-    the payload as it came; its kind is the type of the block, else of the delta, else of the event.
+    the payload as it came; its kind is the type of the block, else of the delta, else of the event. So does the start
+    of a block of text that follows on another.
     """
 
     def __init__(self, *, model: str, now: float, framing: Framing | None = None) -> None:
@@ -90,13 +97,15 @@ class AnthropicReader(AnswerReader):
         # By the index of the blocks that are open: the types of those without events here, and the tool calls.
         self._opaque: dict[int, str] = {}
         self._tools: dict[int, _ToolUse] = {}
+        self._after_text = False
+        self._name = ""
 
     def _read(self, data: bytes, events: list[Event]) -> None:
         for payload in self._split(data):
             try:
                 event = _decode(payload)
             except UNTIDY:
-                self._take(payload, events)
+                self._take_frame(payload, events)
                 continue
             # The quick lane for what nearly every event is: a piece of text in a block of text.
             delta = event.delta
@@ -108,18 +117,37 @@ class AnthropicReader(AnswerReader):
                 and self._begun
                 and event.index not in self._opaque
             ):
-                events.append(TextDelta(text=delta.text))
+                frame = self._dress_delta(payload) if self.keeps_frames else None
+                events.append(TextDelta(text=delta.text, frame=frame))
                 continue
+            first = len(events)
+            self._frame = FRAME
             self._take_event(event, payload, events)
+            if self.keeps_frames:
+                self._keep(payload, events, first)
             if self.done:
                 return
 
+    def _dress_delta(self, payload: bytes) -> bytes:
+        if payload.isascii() and _LF not in payload:
+            return _DELTA + payload
+        self._name = "content_block_delta"
+        return self._dress(payload)
+
+    def _dress(self, payload: bytes) -> bytes:
+        # A frame's name and its payload's type are the same word.
+        name = b"event: %b\n" % self._name.encode() if _NAME.fullmatch(self._name) else b""
+        return name + b"data: " + sound(payload).replace(b"\n", b"\ndata: ")
+
     def _take(self, payload: bytes, events: list[Event]) -> None:
         # Proxies that also speak OpenAI's format are seen to end on its terminal.
-        if payload.strip() != b"[DONE]":
+        if payload.strip() == b"[DONE]":
+            self._frame = None
+        else:
             self._take_event(PAYLOADS.read(payload), payload, events)
 
     def _take_event(self, event: Payload, payload: bytes, events: list[Event]) -> None:
+        self._name = event.type
         match event.type:
             case "content_block_delta":
                 self._take_delta(event, payload, events)
@@ -150,8 +178,12 @@ class AnthropicReader(AnswerReader):
 
     def _start_block(self, event: Payload, payload: bytes, events: list[Event]) -> None:
         block = BLOCKS.read(bytes(event.content_block) or b"{}")
+        after_text, self._after_text = self._after_text, block.type == "text"
         match block.type:
             case "text":
+                if after_text:
+                    # Where two blocks meet: what is cited belongs to one of them.
+                    self._add(Opaque(kind="text", json=_text_of(payload)), events)
                 self._add_text(block.text, events)
             case "thinking":
                 self._add_reasoning(block.thinking, block.signature, events)
@@ -198,6 +230,7 @@ class AnthropicReader(AnswerReader):
         if not self._begun:
             raise UpstreamError("upstream_invalid", "the message stopped with neither content nor a stop reason")
         self._stopped = self.done = True
+        self._frame = LAST_FRAME
 
     def _take_message(self, message: WholeMessage, events: list[Event]) -> None:
         self._start(Message(model=message.model, usage=message.usage), events)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tailrace.providers.answers import AnswerReader
-from tailrace.providers.anthropic.body import write_request
+from tailrace.providers.anthropic.body import read_betas, write_request
 from tailrace.providers.anthropic.events import AnthropicReader
 from tailrace.providers.framing import Framing
 from tailrace.providers.http import HttpProvider, names_in
@@ -49,6 +49,10 @@ class AnthropicProvider(HttpProvider):
     def _own_headers(self, api_key: str | None) -> dict[str, str]:
         key = {"x-api-key": api_key} if api_key else {}
         return {"anthropic-version": "2023-06-01", **key}
+
+    def _headers_for(self, request: ChatRequest) -> dict[str, str]:
+        betas = read_betas(request)
+        return {"anthropic-beta": betas} if betas else {}
 
     def _write(self, request: ChatRequest) -> bytes:
         return write_request(request, default_max_tokens=self._default_max_tokens)

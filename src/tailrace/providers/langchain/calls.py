@@ -25,6 +25,7 @@ _OPTIONS: Final = ("max_tokens", "temperature", "top_p", "stop")
 _NO_COMMON_WORD: Final = (
     "response_format",
     "reasoning_effort",
+    "top_k",
     "seed",
     "presence_penalty",
     "frequency_penalty",
@@ -125,11 +126,17 @@ def _overrides(thing: object, base: type, method: str) -> bool:
 
 
 def _refuse_without_common_word(request: ChatRequest) -> None:
-    for field in _NO_COMMON_WORD:
-        if getattr(request, field):
-            raise unsupported(field, "LangChain has no common word for it")
+    refused = [field for field in _NO_COMMON_WORD if _asks_for(request, field)] + sorted(request.extra)
     if request.parallel_tool_calls is False:
-        raise unsupported("parallel_tool_calls", "LangChain has no common word for it")
+        refused.append("parallel_tool_calls")
+    if refused:
+        raise unsupported(refused[0], "LangChain has no common word for it")
+
+
+def _asks_for(request: ChatRequest, field: str) -> bool:
+    """Whether the request says more than what holds anyway: a penalty of 0 is none, while 0 is a seed like others."""
+    value = getattr(request, field)
+    return value is not None and (bool(value) or field == "seed")
 
 
 def _options(request: ChatRequest) -> dict[str, Any]:

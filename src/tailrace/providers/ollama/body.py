@@ -23,27 +23,34 @@ from tailrace.requests import ChatRequest, Image, Message, Reasoning, Text, Tool
 
 _VENDOR: Final = "Ollama"
 _UNKNOWN: Final = ("user", "metadata")
-_OPTIONS: Final = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
-_THINK: Final[dict[str, bool | str]] = {"none": False, "low": "low", "medium": "medium", "high": "high"}
+_OPTIONS: Final = ("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty")
+_THINK: Final[dict[str, bool | str]] = {
+    "none": False, "low": "low", "medium": "medium", "high": "high", "max": "max",
+}  # fmt: skip
 # Ollama ignores what it does not know, so it can't be left to refuse it.
 _EXTRA: Final = frozenset({"keep_alive", "options", "think", "logprobs", "top_logprobs", "truncate", "shift"})
+_OPTION: Final = "options."
 
 
 def write_request(request: ChatRequest) -> bytes:
-    """The body. Of `extra` only Ollama's own fields are handed on; any other is refused."""
+    """The body. Of `extra` only Ollama's own fields are handed on; any other is refused.
+
+    What a client of this very format said goes on as it was, and before what the common words say of the same.
+    """
     refuse_fields(_VENDOR, request, _UNKNOWN)
     if unknown := sorted(request.extra.keys() - _EXTRA):
         raise unsupported(unknown[0], f"{_VENDOR} has no {unknown[0]}: leave it out, or choose another model")
     body: dict[str, Any] = {**request.extra, "model": request.model, "messages": _messages(request)}
     body |= {"stream": True, **_tools(request)}
-    if options := _options(request):
+    said = {} if request.native is None else request.native.said("ollama")
+    if options := _options(request) | _own_options(said):
         body["options"] = options
     if request.response_format is not None:
         schema = request.response_format.schema
         body["format"] = "json" if schema is None else schema
     if request.reasoning_effort is not None:
         body["think"] = _think(request.reasoning_effort)
-    return encode_body(body)
+    return encode_body(body | {name: value for name, value in said.items() if not name.startswith(_OPTION)})
 
 
 def _messages(request: ChatRequest) -> list[dict[str, Any]]:
@@ -67,6 +74,8 @@ def _turn(message: Message, names: dict[str, str], field: str) -> Iterator[dict[
                 pass
             case Image(), "user":
                 turn.setdefault("images", []).append(_image(part, field))
+            case Reasoning(text=""), "assistant":
+                pass
             case Reasoning(), "assistant":
                 turn["thinking"] = turn.get("thinking", "") + part.text
             case ToolCall(), "assistant":
@@ -122,6 +131,11 @@ def _options(request: ChatRequest) -> dict[str, Any]:
     if request.stop:
         options["stop"] = list(request.stop)
     return options
+
+
+def _own_options(said: dict[str, Any]) -> dict[str, Any]:
+    """The options that a client of this format said, which stand there by their places."""
+    return {name.removeprefix(_OPTION): value for name, value in said.items() if name.startswith(_OPTION)}
 
 
 def _think(effort: str) -> bool | str:

@@ -11,18 +11,20 @@ from typing import Any, Final
 import msgspec
 
 from tailrace.events import (
+    FRAME,
     Event,
     FinishReason,
+    Opaque,
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
     UsageReported,
 )
-from tailrace.providers.answers import AnswerReader
+from tailrace.providers.answers import LAST_FRAME, AnswerReader, sound
 from tailrace.providers.base import Finish
 from tailrace.providers.framing import Framing, LineFraming
-from tailrace.providers.payloads import UNTIDY, Count, PayloadDecoder
+from tailrace.providers.payloads import UNTIDY, Count, PayloadDecoder, write_json
 from tailrace.providers.refusals import break_off, message_of
 
 
@@ -50,6 +52,7 @@ class _Line(msgspec.Struct, gc=False):
     done_reason: str | None = None
     prompt_eval_count: Count | None = None
     eval_count: Count | None = None
+    logprobs: Any = None
     error: Any = None
 
 
@@ -85,10 +88,16 @@ class OllamaReader(AnswerReader):
                 and not line.done
                 and message.thinking is None
                 and message.tool_calls is None
+                and line.logprobs is None
             ):
-                events.append(TextDelta(text=message.content))
+                frame = sound(payload) if self.keeps_frames else None
+                events.append(TextDelta(text=message.content, frame=frame))
                 continue
+            first = len(events)
+            self._frame = FRAME
             self._take_line(line, events)
+            if self.keeps_frames:
+                self._keep(payload, events, first)
             if self.done:
                 return
 
@@ -100,11 +109,15 @@ class OllamaReader(AnswerReader):
             raise break_off(message_of(line.error) or "an error without a message")
         if line.message is not None:
             self._take_message(line.message, line, events)
+        if line.logprobs:
+            self._open(line, events)
+            events.append(Opaque(kind="logprobs", json=write_json({"content": line.logprobs})))
         if line.done:
             self._open(line, events)
             self._report(UsageReported(input_tokens=line.prompt_eval_count, output_tokens=line.eval_count), events)
             self._finish = Finish(reason=self._reason(line.done_reason), native=line.done_reason)
             self.done = True
+            self._frame = LAST_FRAME
 
     def _take_message(self, message: _Message, line: _Line, events: list[Event]) -> None:
         if message.thinking or message.content or message.tool_calls:

@@ -5,17 +5,28 @@ The format: https://platform.openai.com/docs/api-reference/chat/create.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from tailrace.errors import RequestError
-from tailrace.providers.bodies import encode_body, pick, unsupported_part, write_function, write_result
-from tailrace.requests import ChatRequest, Image, Message, Reasoning, ResponseFormat, Text, ToolCall, ToolResult
+from tailrace.providers.bodies import (
+    encode_body,
+    pick,
+    refuse_fields,
+    unsupported_part,
+    write_function,
+    write_result,
+)
+from tailrace.providers.openai.hosts import is_below, is_openai, reasons
+from tailrace.providers.openai.vendors import fit
+from tailrace.requests import ChatRequest, Image, Message, Native, Reasoning, ResponseFormat, Text, ToolCall, ToolResult
 
 _SAME: Final = (
     "temperature",
     "top_p",
+    "top_k",
     "parallel_tool_calls",
     "reasoning_effort",
     "seed",
@@ -25,11 +36,8 @@ _SAME: Final = (
     "metadata",
 )
 _VENDOR: Final = "the chat completions format"
-
-# OpenAI's reasoning models refuse `max_tokens`, while many compatible servers know nothing else
-# (https://platform.openai.com/docs/api-reference/chat/create, 2026-11).
-_REASONING_MODELS: Final = re.compile(r"(ft:)?(o[1-9]|gpt-[5-9])")
-_OPENAI_HOSTS: Final = ("openai.com", "openai.azure.com")
+_FORMAT: Final = "openai"
+_Written: TypeAlias = dict[str, Any] | msgspec.Raw
 
 # DeepSeek wants the reasoning of a turn with tool calls back and answers 400 without it, whereas others refuse the
 # field (https://api-docs.deepseek.com/guides/thinking_mode, 2026-11).
@@ -41,25 +49,54 @@ def write_request(request: ChatRequest, *, host: str) -> bytes:
 
     `extra` is handed on for the server to judge, but overrides nothing.
     """
+    if is_openai(host):
+        # Many compatible servers have it: vLLM, llama.cpp, LM Studio, OpenRouter.
+        refuse_fields("OpenAI's API", request, ("top_k",))
     body: dict[str, Any] = {
         **request.extra,
         "model": request.model,
-        "messages": list(_messages(request, host)),
+        "messages": list(write_messages(request, host)),
         **pick(request, *_SAME),
         **_choices(request),
         "stream": True,
         "stream_options": {"include_usage": True},
+        **write_limit(request, host),
     }
-    if request.max_tokens is not None:
-        newer = _is_below(host, _OPENAI_HOSTS) and _REASONING_MODELS.match(request.model)
-        body["max_completion_tokens" if newer else "max_tokens"] = request.max_tokens
-    return encode_body(body)
+    return encode_body(fit(body, host))
 
 
-def _messages(request: ChatRequest, host: str) -> Iterator[dict[str, Any]]:
+def write_limit(request: ChatRequest, host: str) -> dict[str, int]:
+    """The field that limits the answer's tokens, where they are limited."""
+    if request.max_tokens is None:
+        return {}
+    # OpenAI's reasoning models refuse `max_tokens`, while many compatible servers know nothing else
+    # (https://platform.openai.com/docs/api-reference/chat/create, 2026-11).
+    newer = is_openai(host) and reasons(request.model)
+    return {"max_completion_tokens" if newer else "max_tokens": request.max_tokens}
+
+
+def image_url(image: Image, field: str) -> str:
+    """The image as the URL that OpenAI's formats want: base64 data in a `data:` URL, any other as it is."""
+    url = image.url
+    if image.data is not None:
+        if not image.media_type:
+            raise RequestError(
+                400, "invalid", "an image in base64 needs its media_type, such as image/png", field=field
+            )
+        url = f"data:{image.media_type};base64,{image.data}"
+    if not url:
+        raise RequestError(400, "invalid", "an image needs data or a url", field=field)
+    return url
+
+
+def write_messages(request: ChatRequest, host: str) -> Iterator[_Written]:
+    """The conversation; where the client speaks this format its own turns are as it wrote them."""
+    own = request.is_native(_FORMAT)
     for number, message in enumerate(request.messages):
         field = f"messages.{number}"
-        if message.role == "assistant":
+        if own and message.verbatim is not None:
+            yield message.verbatim
+        elif message.role == "assistant":
             yield _assistant(message, host, field)
         else:
             yield from _turn(message, field)
@@ -74,19 +111,27 @@ def _assistant(message: Message, host: str, field: str) -> dict[str, Any]:
             case Text():
                 pass
             case ToolCall():
-                function = {"name": part.name, "arguments": part.arguments or "{}"}
-                calls.append({"id": part.id, "type": "function", "function": function})
+                calls.append({"id": part.id, **_call(part)})
             # The format has no place for it, and most vendors ask that it be left out of what follows.
             case Reasoning():
                 thoughts += part.text
+            case Native(format="openai"):
+                written |= part.needs
             case _:
                 raise unsupported_part(_VENDOR, message.role, part, field)
-    written["content"] = message.text or (None if calls else "")
+    says_other = calls or any(isinstance(part, Native) for part in message.parts)
+    written["content"] = message.text or (None if says_other else "")
     if calls:
         written["tool_calls"] = calls
-    if thoughts and _is_below(host, _REASONING_BACK):
+    if thoughts and is_below(host, _REASONING_BACK):
         written["reasoning_content"] = thoughts
     return written
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    if call.native is not None and call.native.format == _FORMAT:
+        return call.native.needs
+    return {"type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
 
 
 def _turn(message: Message, field: str) -> Iterator[dict[str, Any]]:
@@ -102,6 +147,11 @@ def _turn(message: Message, field: str) -> Iterator[dict[str, Any]]:
                 content.append({"type": "text", "text": part.text})
             case Image() if message.role == "user":
                 content.append(_image(part, field))
+            case Native(format="openai", needs={"type": str()}):
+                content.append(part.needs)
+            case Native(format="openai", needs={"function": function}):
+                results += 1
+                yield function
             case _:
                 raise unsupported_part(_VENDOR, message.role, part, field)
     if content or not results:
@@ -110,17 +160,8 @@ def _turn(message: Message, field: str) -> Iterator[dict[str, Any]]:
 
 
 def _image(image: Image, field: str) -> dict[str, Any]:
-    url = image.url
-    if image.data is not None:
-        if not image.media_type:
-            raise RequestError(
-                400, "invalid", "an image in base64 needs its media_type, such as image/png", field=field
-            )
-        url = f"data:{image.media_type};base64,{image.data}"
-    if not url:
-        raise RequestError(400, "invalid", "an image needs data or a url", field=field)
     detail = {"detail": image.detail} if image.detail else {}
-    return {"type": "image_url", "image_url": {"url": url, **detail}}
+    return {"type": "image_url", "image_url": {"url": image_url(image, field), **detail}}
 
 
 def _choices(request: ChatRequest) -> dict[str, Any]:
@@ -143,6 +184,8 @@ def _format(wanted: ResponseFormat) -> dict[str, Any]:
     if wanted.schema is None:
         return {"type": "json_object"}
     schema: dict[str, Any] = {"name": wanted.name or "answer", "schema": wanted.schema}
+    if wanted.description is not None:
+        schema["description"] = wanted.description
     if wanted.strict is not None:
         schema["strict"] = wanted.strict
     return {"type": "json_schema", "json_schema": schema}
@@ -150,7 +193,3 @@ def _format(wanted: ResponseFormat) -> dict[str, Any]:
 
 def _named(message: Message) -> dict[str, str]:
     return {"name": message.name} if message.name else {}
-
-
-def _is_below(host: str, domains: tuple[str, ...]) -> bool:
-    return any(host == domain or host.endswith(f".{domain}") for domain in domains)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tailrace.errors import UpstreamError, WireError
 from tailrace.events import (
+    USAGE_FRAME,
     Event,
     FinishReason,
     Opaque,
@@ -19,10 +20,20 @@ from tailrace.events import (
     TextDelta,
     UsageReported,
 )
-from tailrace.providers.answers import AnswerReader
+from tailrace.providers.answers import AnswerReader, sound
 from tailrace.providers.base import Finish
 from tailrace.providers.framing import EventFraming, Framing
-from tailrace.providers.openai.payloads import CHUNKS, GLANCES, Choice, Chunk, Delta, ToolCallPiece, Usage
+from tailrace.providers.openai.payloads import (
+    CHUNKS,
+    GLANCES,
+    Choice,
+    Chunk,
+    Delta,
+    TextChoice,
+    ToolCallPiece,
+    Usage,
+)
+from tailrace.providers.openai.shapes import Shape, payloads_of
 from tailrace.providers.openai.tool_calls import ToolCalls
 from tailrace.providers.payloads import UNTIDY, write_json
 from tailrace.providers.refusals import break_off, message_of
@@ -46,6 +57,12 @@ _BROKEN: Final = frozenset({"error", "abort", "insufficient_system_resource"})
 
 _FAR_FUTURE: Final = 1e11
 
+_LONG: Final = 2048
+"""Of a longer read the first part alone is read in full, for the rest may look like the last chunk of that."""
+
+_LESSONS: Final = 8
+"""How many shapes are learned in vain before no more are learned."""
+
 _glance: Final = GLANCES.decode
 
 
@@ -64,23 +81,80 @@ class OpenAIReader(AnswerReader):
         self._open: set[int] = set()
         self._reasons: dict[int, str] = {}
         self._calls: dict[int, ToolCalls] = {}
+        # What the last chunk was, where it was text; `_shape` only while the next bytes begin a frame.
+        self._shape: Shape | None = None
+        self._known: Shape | None = None
+        self._lessons = _LESSONS
+
+    def feed(self, data: bytes) -> list[Event]:
+        shape = self._shape
+        if shape is None or not (text := shape.read_one(data)):
+            return self._feed_many(data)
+        return [TextDelta(text=text, choice=shape.choice, frame=payloads_of(data)[0] if self.keeps_frames else None)]
+
+    def _feed_many(self, data: bytes) -> list[Event]:
+        """Read the first frames in full where no shape is known, then those that look alike, then the rest in full."""
+        events: list[Event] = []
+        if self._shape is None and len(data) > _LONG:
+            end = data.find(b"\n\n", _LONG // 2) + 2
+            events, data = super().feed(data[:end]), data[end:]
+        if (shape := self._shape) is not None:
+            texts, end = shape.read_all(data)
+            events += self._say(texts, shape.choice, data[:end])
+            data = data[end:]
+        return events + super().feed(data) if data else events
+
+    def _say(self, texts: list[str], choice: int, frames: bytes) -> list[TextDelta]:
+        if not self.keeps_frames:
+            return [TextDelta(text=text, choice=choice) for text in texts]
+        payloads = payloads_of(frames)
+        return [TextDelta(text=text, choice=choice, frame=frame) for text, frame in zip(texts, payloads, strict=True)]
 
     def _read(self, data: bytes, events: list[Event]) -> None:
-        running = self._open
+        self._shape = None
+        running, keeps = self._open, self.keeps_frames
+        said: TextChoice | None = None
+        payload = b""
         for payload in self._split(data):
             try:
                 choices = _glance(payload).choices
             except UNTIDY:
                 choices = []
-            if len(choices) == 1 and (choice := choices[0]).index in running and choice.delta.content:
-                events.append(TextDelta(text=choice.delta.content, choice=choice.index))
+            if len(choices) == 1 and (choice := choices[0]).index in running and (text := choice.delta.content):
+                if not keeps:
+                    events.append(TextDelta(text=text, choice=choice.index))
+                else:
+                    frame = payload if payload.isascii() else sound(payload)
+                    events.append(TextDelta(text=text, choice=choice.index, frame=frame))
+                said = choice
                 continue
-            self._take(payload, events)
+            said = None
+            self._take_frame(payload, events)
             if self.done:
                 return
+        self._note_shape(payload, said)
+
+    def _note_shape(self, payload: bytes, said: TextChoice | None) -> None:
+        """The last chunk that came whole was this: if it was text, the next are likely to look the same."""
+        framing, known = self._framing, self._known
+        if said is None or not isinstance(framing, EventFraming) or not framing.between_frames:
+            return
+        if known is None or not known.fits(payload):
+            known = self._learn_shape(payload, said)
+        self._shape = self._known = known
+
+    def _learn_shape(self, payload: bytes, said: TextChoice) -> Shape | None:
+        """OpenAI's own chunks end in random letters, so no shape holds for two: then it is given up."""
+        if self._known is not None and self._known.found:
+            self._lessons = _LESSONS
+        if not self._lessons:
+            return None
+        self._lessons -= 1
+        return Shape.learn(payload, said)
 
     def _take(self, payload: bytes, events: list[Event]) -> None:
         if payload.strip() == _DONE:
+            self._frame = None
             self._end()
             return
         self._take_chunk(CHUNKS.read(payload), events)
@@ -101,6 +175,8 @@ class OpenAIReader(AnswerReader):
             self._take_choice(choice, events)
         if chunk.usage is not None:
             self._report(_usage_of(chunk.usage), events)
+            if not chunk.choices:
+                self._frame = USAGE_FRAME
 
     def _learn(self, chunk: Chunk) -> None:
         if isinstance(chunk.model, str) and chunk.model:
@@ -154,8 +230,12 @@ class OpenAIReader(AnswerReader):
     def _conclude(self) -> Finish | None:
         if not self._reasons or self._open:
             return None
-        word = self._reasons[min(self._reasons)]
-        return Finish(reason=_REASONS.get(word, "stop"), native=word)
+        first = min(self._reasons)
+        word = self._reasons[first]
+        reason = _REASONS.get(word, "stop")
+        # Gemini says "stop" where the model stopped to have its tools called
+        # (https://github.com/open-webui/computer/issues/224, 2026-11).
+        return Finish(reason="tool_calls" if reason == "stop" and first in self._calls else reason, native=word)
 
 
 def _text_events(content: Any, choice: int) -> Iterator[Event]:
@@ -189,10 +269,19 @@ def _usage_of(usage: Usage) -> UsageReported:
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
     return UsageReported(
         input_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
+        output_tokens=_output_tokens(usage),
         reasoning_tokens=completion.reasoning_tokens if completion else None,
         cached_input_tokens=prompt.cached_tokens if prompt else None,
     )
+
+
+def _output_tokens(usage: Usage) -> int | None:
+    """The tokens that came out. xAI's and Gemini's `completion_tokens` leave the reasoning out, the total does not
+    (https://docs.x.ai/docs/guides/reasoning and https://ai.google.dev/gemini-api/docs/openai, 2026-11).
+    """
+    if usage.completion_tokens is None or usage.prompt_tokens is None or usage.total_tokens is None:
+        return usage.completion_tokens
+    return max(usage.completion_tokens, usage.total_tokens - usage.prompt_tokens)
 
 
 def _failure_in(chunk: Chunk) -> UpstreamError | None:

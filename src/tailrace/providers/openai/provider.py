@@ -10,6 +10,7 @@ from tailrace.providers.framing import Framing
 from tailrace.providers.http import HttpProvider, names_in
 from tailrace.providers.openai.body import write_request
 from tailrace.providers.openai.chunks import OpenAIReader
+from tailrace.providers.openai.verbatim import write_verbatim
 from tailrace.requests import ChatRequest
 
 
@@ -24,6 +25,8 @@ class OpenAIProvider(HttpProvider):
         return {"authorization": f"Bearer {api_key}"} if api_key else {}
 
     def _write(self, request: ChatRequest) -> bytes:
+        if request.verbatim is not None and request.is_native(self.kind):
+            return write_verbatim(request, request.verbatim, host=self._host)
         return write_request(request, host=self._host)
 
     def _reader(self, framing: Framing, *, model: str, now: float) -> AnswerReader:

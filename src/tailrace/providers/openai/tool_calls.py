@@ -18,8 +18,10 @@ class ToolCalls:
     A piece belongs to the call with its `index`, else to that with its `id`, else to that of the piece before. A name
     under another id begins a new call even at a known index, because some servers number every call 0
     (https://github.com/ollama/ollama/issues/15457, 2026-11); a name with neither index nor id always does, because
-    servers that send neither send whole calls. A call without an id gets one that is unique to the answer by `nonce`,
-    since a client needs it to hand the result back.
+    servers that send neither send whole calls; and one with arguments does where the call's own are whole already,
+    because some that number every call 0 give no ids either (https://github.com/su-kaka/gcli2api/pull/406, 2026-11).
+    A call without an id gets one that is unique to the answer by `nonce`, since a client needs it to hand the result
+    back.
     """
 
     def __init__(self, *, choice: int, nonce: str) -> None:
@@ -35,7 +37,7 @@ class ToolCalls:
         call = self._find(piece)
         function = piece.function or FunctionPiece()
         call.id = call.id or piece.id
-        call.held += _as_text(function.arguments)
+        call.add(_as_text(function.arguments))
         if not call.name and function.name:
             call.name = function.name
             events.append(
@@ -77,6 +79,19 @@ class _Call(msgspec.Struct, kw_only=True):
     id: str | None = None
     name: str = ""
     held: str = ""
+    taken: list[str] = []
+
+    def add(self, arguments: str) -> None:
+        self.held += arguments
+        self.taken.append(arguments)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the arguments so far are a JSON object that says something."""
+        try:
+            return bool(msgspec.json.decode("".join(self.taken), type=dict[str, msgspec.Raw]))
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            return False
 
 
 def _begins_another(piece: ToolCallPiece, call: _Call) -> bool:
@@ -85,7 +100,9 @@ def _begins_another(piece: ToolCallPiece, call: _Call) -> bool:
         return False
     if piece.id:
         return piece.id != call.id
-    return piece.index is None or name != call.name
+    if piece.index is None or name != call.name:
+        return True
+    return piece.function is not None and bool(_as_text(piece.function.arguments)) and call.is_whole
 
 
 def _as_text(arguments: Any) -> str:

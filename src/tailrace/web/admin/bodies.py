@@ -62,7 +62,7 @@ FormatField: TypeAlias = Literal["json", "csv"] | None
 class UsageQuery(StrictModel):
     """Which sums are asked for."""
 
-    by: Literal["key", "model", "day"] = Field(default="key", description="What to sum over; days are UTC's.")
+    by: Literal["key", "model", "day", "status"] = Field(default="key", description="What to sum over; days are UTC's.")
     since: SinceField = Field(
         default_factory=lambda: time.time() - _DEFAULT_SINCE_S, description="A span until now, or a date."
     )

@@ -22,7 +22,7 @@ class Usage:
         self._ledger = ledger
 
     async def sum(self, request: Request, caller: Caller) -> Response:
-        """`GET /v1/usage?by=key|model|day&since=7d`."""
+        """`GET /v1/usage?by=key|model|day|status&since=7d`."""
         caller.refuse_token("usage")
         asked = parse_flags(request.query_params, UsageQuery)
         totals = await self._ledger.totals(caller.usage_scope, by=asked.by, since=asked.since)

@@ -2,7 +2,7 @@
 
 from tailrace.web.auth.addresses import Proxies, is_loopback, is_loopback_origin
 from tailrace.web.auth.allow_lists import AllowLists
-from tailrace.web.auth.callers import ADMIN, APPLICATION, LOCAL, Caller
+from tailrace.web.auth.callers import ADMIN, APPLICATION, LOCAL, Caller, owner_name
 from tailrace.web.auth.gate import Gate
 from tailrace.web.auth.guesses import Guesses
 from tailrace.web.auth.identify_gate import Identify, IdentifyGate
@@ -31,4 +31,5 @@ __all__ = [
     "check_own_page",
     "is_loopback",
     "is_loopback_origin",
+    "owner_name",
 ]

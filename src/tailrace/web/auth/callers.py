@@ -20,6 +20,11 @@ APPLICATION: Final = Key(id="app", name="app", created_at=0.0)
 """Stands above the users of an application that identifies them itself."""
 
 
+def owner_name(scope: Scope) -> str:
+    """The owner of the streams of this key and user, in one text. No key's id holds a slash."""
+    return scope.key_id or "" if scope.user is None else f"{scope.key_id}/{scope.user}"
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks: a key, below it the application's user if one is named, and what a browser token leaves of that.
 
@@ -40,8 +45,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The owner of this caller's streams: key and user in one text. No key's id holds a slash."""
-        return self.key.id if self.user is None else f"{self.key.id}/{self.user}"
+        """The owner of this caller's streams."""
+        return owner_name(self.scope)
 
     @property
     def scope(self) -> Scope:

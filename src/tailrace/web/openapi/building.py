@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, TypeAdapter
 
-from tailrace.web.openapi.frames import FRAMES
+from tailrace.web.openapi.frames import FRAMES, LINES
 from tailrace.web.schemas import Problem
 
 Schema: TypeAlias = dict[str, Any]
@@ -111,9 +111,18 @@ def _inline(value: Any, definitions: Schema) -> Any:
 
 def streams_in(*formats: str) -> Schema:
     """A stream in any of these formats."""
-    examples = {name: {"value": f"id: gen_0.2\n{FRAMES[name]}\n\n"} for name in formats}
-    schema = {"type": "string", "description": f"Server-Sent Events in the format {' or '.join(formats)}."}
-    return {"text/event-stream": {"schema": schema, "examples": examples}}
+    frames = {name: f"id: gen_0.2\n{FRAMES[name]}\n\n" for name in formats if name in FRAMES}
+    lines = {name: f"{LINES[name]}\n" for name in formats if name in LINES}
+    events = {"text/event-stream": _stream("Server-Sent Events", frames)} if frames else {}
+    return {**events, **({"application/x-ndjson": _stream("Lines of JSON", lines)} if lines else {})}
+
+
+def _stream(what: str, examples: dict[str, str]) -> Schema:
+    description = f"{what} in the format {' or '.join(examples)}."
+    return {
+        "schema": {"type": "string", "description": description},
+        "examples": {name: {"value": example} for name, example in examples.items()},
+    }
 
 
 def json_of(model: type[BaseModel]) -> Schema:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tailrace.dialects.openai_chat.body import CompletionBody
+from tailrace.web.openapi.anthropic import ANTHROPIC_MODELS
 from tailrace.web.openapi.building import (
     ERRORS,
     IDEMPOTENCY_KEY,
@@ -26,7 +27,7 @@ def completing(summary: str) -> Schema:
 
 
 def listing_models() -> Schema:
-    """OpenAI's list of models."""
+    """OpenAI's list of models; a request with the header `anthropic-version` gets Anthropic's."""
     model = {
         "type": "object",
         "required": ["id", "object", "created", "owned_by"],
@@ -44,7 +45,7 @@ def listing_models() -> Schema:
     }
     return {
         "summary": "The models that this caller may use",
-        "responses": openai_responses({"application/json": {"schema": models}}),
+        "responses": openai_responses({"application/json": {"schema": {"anyOf": [models, ANTHROPIC_MODELS]}}}),
     }
 
 

@@ -22,6 +22,9 @@ from tailrace.web.schemas import SessionList, SessionMessages, StreamList, Strea
 _SESSION_ID: Final = {"name": "session_id", "in": "path", "required": True, "schema": {"type": "string"}}
 _STREAM_ID: Final = {"name": "stream_id", "in": "path", "required": True, "schema": {"type": "string"}}
 
+_LIMIT: Final = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 500}}
+_CURSOR: Final = {"name": "cursor", "in": "query", "schema": {"type": "string"}}
+
 
 def posting(summary: str, *formats: str, whole: bool = False, array: bool = False) -> Schema:
     """A POST that generates: `whole` where it may answer with one JSON, `array` where it takes bare messages too."""
@@ -58,7 +61,11 @@ def reading_stream() -> Schema:
 
 def listing_streams() -> Schema:
     """All of the caller's streams."""
-    return {"summary": "The caller's streams", "responses": responses_with(json_of(StreamList))}
+    return {
+        "summary": "The caller's streams, newest first",
+        "parameters": [_LIMIT, _CURSOR],
+        "responses": responses_with(json_of(StreamList)),
+    }
 
 
 def cancelling_stream() -> Schema:
@@ -72,11 +79,9 @@ def cancelling_stream() -> Schema:
 
 def listing_sessions() -> Schema:
     """The caller's conversations."""
-    limit = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 500}}
-    cursor = {"name": "cursor", "in": "query", "schema": {"type": "string"}}
     return {
         "summary": "The caller's conversations, the last used first",
-        "parameters": [limit, cursor],
+        "parameters": [_LIMIT, _CURSOR],
         "responses": responses_with(json_of(SessionList)),
     }
 

@@ -1,0 +1,32 @@
+"""Why an answer ends before it is whole: the timeouts that it keeps, and an error as the log's last entry."""
+
+from __future__ import annotations
+
+from tailrace.errors import StreamError
+from tailrace.events import Failed
+from tailrace.settings import StreamSettings
+
+
+def find_overdue(
+    limits: StreamSettings, now: float, *, began: float, heard: float, answers: bool
+) -> StreamError | None:
+    """The timeout that an answer has run into: `heard` is when its upstream last spoke, `answers` is with content."""
+    if now - began > limits.total_s:
+        return StreamError("total_timeout", f"the answer took longer than {limits.total_s:g} s")
+    if not answers and now - began > limits.first_token_s:
+        return StreamError("first_token_timeout", f"no first token within {limits.first_token_s:g} s")
+    if answers and now - heard > limits.idle_s:
+        return StreamError("idle_timeout", f"the upstream was silent for {limits.idle_s:g} s")
+    return None
+
+
+def failed_with(error: StreamError) -> Failed:
+    """An error as the end of an answer."""
+    return Failed(
+        code=error.code,
+        message=error.message,
+        retryable=error.retryable,
+        status=error.status,
+        retry_after=error.retry_after,
+        field=error.field,
+    )

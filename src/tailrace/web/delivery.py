@@ -31,7 +31,21 @@ WRITE: Final = "tailrace.write"
 CONNECTION: Final = "tailrace.connection"
 """The one that holds the client's connection."""
 
+READER: Final = "tailrace.reader"
+"""The scope's key of a `Reader`, where the route knows who reads."""
+
 _log = structlog.get_logger(__name__)
+
+
+class Reader(Protocol):
+    """Who reads, and whether they still may."""
+
+    @property
+    def name(self) -> str:
+        """The owner of whatever is theirs."""
+
+    def honoured(self) -> bool:
+        """Whether the key that let them in is still in force."""
 
 
 class Connection(Protocol):
@@ -67,6 +81,7 @@ class Delivery(Response):
             viewer = _DirectViewer(self._feed, self._settings, extensions)
         else:
             viewer = _AwaitingViewer(self._feed, self._settings, send)
+        viewer.reader = scope.get(READER)
         self._feed.log.attach(viewer)
         try:
             await viewer.run(receive)
@@ -83,6 +98,7 @@ class _Viewer(ABC):
     """Reads a feed on behalf of one client; `wake` and `tick` are called by the log."""
 
     def __init__(self, feed: Feed, settings: StreamSettings) -> None:
+        self.reader: Reader | None = None
         self._feed = feed
         self._settings = settings
         self._blocked = False
@@ -114,7 +130,9 @@ class _Viewer(ABC):
         if self._active:
             self._active, self._active_at = False, now
         silence = now - self._active_at
-        if self._blocked:
+        if self._is_turned_away():
+            self._abort()
+        elif self._blocked:
             if silence > self._settings.send_s:
                 _log.info("reader_gave_up", stream=self._feed.log.id, reason="takes nothing", seconds=round(silence))
                 self._abort()
@@ -125,6 +143,13 @@ class _Viewer(ABC):
                 self._send_soon(self._feed.open_late())
         elif silence >= self._settings.heartbeat_s:
             self._send_soon(self._feed.keep_alive())
+
+    def _is_turned_away(self) -> bool:
+        """Whether a key was revoked while it was read with; its own running stream ends by itself, and says why."""
+        if self.reader is None or self._feed.ended or self.reader.honoured():
+            return False
+        log = self._feed.log
+        return log.terminal is not None or log.owner != self.reader.name
 
 
 class _DirectViewer(_Viewer):

@@ -14,6 +14,7 @@ from tailrace.dialects import DELTA, Dialect
 from tailrace.dialects.body import refuse_keys
 from tailrace.errors import RequestError, StoreError
 from tailrace.web.auth import Caller, Gate
+from tailrace.web.delivery import READER
 from tailrace.web.edge import Endpoint, Found
 from tailrace.web.exchanges import ID_HEADER, refuse
 from tailrace.web.openapi.building import Schema
@@ -44,7 +45,9 @@ class Endpoints:
             request.scope[ID_HEADER] = dialect.request_id_header
             try:
                 refuse_keys(request.query_params)
-                return await handler(request, await self._gate.admit(request))
+                caller = await self._gate.admit(request)
+                request.scope[READER] = _Reader(caller, self._gate)
+                return await handler(request, caller)
             except RequestError as error:
                 return refuse(error, request, dialect)
             except StoreError:
@@ -73,6 +76,23 @@ class Endpoints:
             return None
         route, name, endpoint = ending
         return Found(endpoint, route, {name: last})
+
+
+class _Reader:
+    """A caller as whoever delivers to it sees it."""
+
+    __slots__ = ("_caller", "_gate")
+
+    def __init__(self, caller: Caller, gate: Gate) -> None:
+        self._caller = caller
+        self._gate = gate
+
+    @property
+    def name(self) -> str:
+        return self._caller.name
+
+    def honoured(self) -> bool:
+        return self._gate.honours(self._caller)
 
 
 def _unavailable() -> RequestError:

@@ -18,6 +18,9 @@ class Gate(Protocol):
 
     async def admit(self, request: Request) -> Caller: ...
 
+    def honours(self, caller: Caller) -> bool:
+        """Whether a caller that was admitted still would be: what is read may outlast a key."""
+
 
 def unauthorized() -> RequestError:
     """The one refusal for a credential that is missing, malformed, unknown, expired or revoked."""

@@ -33,6 +33,9 @@ class OpenGate:
         self._check_type(request)
         return Caller(key=LOCAL)
 
+    def honours(self, caller: Caller) -> bool:
+        return True
+
     def _check_host(self, host: str) -> None:
         name = host_name(host)
         if not (is_loopback(name) or name in self._hosts):
@@ -84,3 +87,6 @@ class UntilKeyedGate:
     async def admit(self, request: Request) -> Caller:
         gate = self._opened if self.is_open else self._keyed
         return await gate.admit(request)
+
+    def honours(self, caller: Caller) -> bool:
+        return self._keyed.honours(caller)

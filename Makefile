@@ -19,7 +19,7 @@ run: $(VENV)/.run
 
 #: make test    install what the tests need, then run them all (ARGS="tests/web -k sse" for some)
 test: $(VENV)/.dev tools
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 3 --dist loadfile --cov --cov-report=term $(ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
 #: make check   formatting, lint, types and the rules of the house
 check: $(VENV)/.dev $(SCRIPTS:%=%/node_modules/.package-lock.json)

@@ -10,8 +10,8 @@ const client = createClient({ url: SHARED });
 
 test("several answers come as one feed in the order of arrival, each whole", async () => {
   const streams = {
-    slow: client.stream({ message: "Hi", model: "simulated/n8-d20" }),
-    quick: client.stream({ message: "Hi", model: "simulated/n8-d10" }),
+    slow: client.stream({ message: "Hi", model: "simulated/n10-d200" }),
+    quick: client.stream({ message: "Hi", model: "simulated/n40-d20" }),
   };
   const feed: Tagged<"slow" | "quick">[] = [];
   for await (const event of merge(streams)) feed.push(event);
@@ -22,7 +22,7 @@ test("several answers come as one feed in the order of arrival, each whole", asy
   }
   assert.equal(feed.at(-1)?.from, "slow");
   const turns = feed.map((event) => event.from).filter((name, at, all) => name !== all[at - 1]).length;
-  assert.ok(turns > 4, "the streams take turns");
+  assert.ok(turns > 2, "the streams take turns");
 });
 
 test("one that fails ends its own part alone", async () => {

@@ -15,6 +15,8 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from tailrace.errors import StreamError
+
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
 UsageSource: TypeAlias = Literal["reported", "counted", "estimated"]
 
@@ -127,6 +129,18 @@ class Failed(_Event, frozen=True, kw_only=True, tag="failed"):
     status: int = 502
     retry_after: float | None = None
     field: str | None = None
+
+    @classmethod
+    def of(cls, error: StreamError) -> Failed:
+        """An error as the end of an answer."""
+        return cls(
+            code=error.code,
+            message=error.message,
+            retryable=error.retryable,
+            status=error.status,
+            retry_after=error.retry_after,
+            field=error.field,
+        )
 
 
 Event: TypeAlias = (

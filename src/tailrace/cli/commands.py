@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from tailrace.cli import db, keys
+from tailrace.cli.asking import FAILED
 from tailrace.cli.chat import chat
 from tailrace.cli.doctor import doctor
 from tailrace.cli.printing import show_help
@@ -19,7 +20,6 @@ from tailrace.errors import RequestError, SettingsError, StoreError
 from tailrace.version import __version__
 from tailrace.web import logs
 
-FAILED: Final = 1
 WRONG_INPUT: Final = 2
 
 app: Final = typer.Typer(

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from tailrace.cli.probing import DELAY_MS, TOKENS, Measured, Paced, Silent, header
+from tailrace.cli.probing import DELAY_MS, TOKENS, Measured, Paced, Silent
 
 Verdict: TypeAlias = Literal["good", "note", "bad"]
 Fault: TypeAlias = Literal["buffers", "compresses", "cuts"]
@@ -15,7 +15,6 @@ Fault: TypeAlias = Literal["buffers", "compresses", "cuts"]
 _SENT_S: Final = (TOKENS - 1) * DELAY_MS / 1000
 _LATE: Final = 0.5
 _LUMP: Final = 4
-_EARLY_S: Final = 0.5
 _GATEWAY_TIMEOUT: Final = frozenset({408, 502, 503, 504, 524})
 
 _PROXIES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
@@ -78,19 +77,19 @@ def diagnose(measured: Measured) -> list[Finding]:
 def name_proxy(headers: Mapping[str, str]) -> str | None:
     """The proxy that a response came through, as far as it says."""
     for name, marks in _PROXIES.items():
-        if any(field in headers and value in header(headers, field) for field, value in marks):
+        if any(field in headers and value in _header(headers, field) for field, value in marks):
             return name
     return None
 
 
 def _judge_headers(paced: Paced, proxy: str | None) -> Iterator[Finding]:
     yield Finding(verdict="note", text=f"{paced.http_version}, {_describe_way(paced.headers, proxy)}")
-    if not header(paced.headers, "content-type").startswith("text/event-stream"):
+    if not _header(paced.headers, "content-type").startswith("text/event-stream"):
         kind = paced.headers.get("content-type", "nothing")
         yield Finding(verdict="bad", text=f"the stream's Content-Type comes as {kind!r}, not text/event-stream")
-    if "no-transform" not in header(paced.headers, "cache-control"):
+    if "no-transform" not in _header(paced.headers, "cache-control"):
         yield Finding(verdict="note", text="Cache-Control: no-transform was taken away on the way")
-    if coding := header(paced.headers, "content-encoding"):
+    if coding := _header(paced.headers, "content-encoding"):
         yield _fault(f"the stream is compressed on the way ({coding})", "compresses", proxy)
     else:
         yield Finding(verdict="good", text="nothing compresses the stream")
@@ -135,3 +134,8 @@ def _fault(text: str, fault: Fault, proxy: str | None) -> Finding:
     if mend is not None:
         return Finding(verdict="bad", text=text, mend=f"in {proxy}: {mend}")
     return Finding(verdict="bad", text=text, mend=_ANY_MEND[fault])
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    """A header's value in small letters, "" where there is none."""
+    return headers.get(name, "").lower()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from typing import Any, Final
 
 import httpx2
@@ -137,8 +136,3 @@ class _Reading:
             raise WireError(f"a frame of the delta format was expected: {error}") from None
         self.ended = self.ended or any(frame.finish_reason is not None for frame in said)
         return sum(frame.tokens for frame in said)
-
-
-def header(headers: Mapping[str, str], name: str) -> str:
-    """A header's value in small letters, "" where there is none."""
-    return headers.get(name, "").lower()

@@ -77,27 +77,27 @@ class Client:
 
     async def cancel(self, stream_id: str) -> dict[str, Any]:
         """Stop an answer for everyone, and return its state; the same state each time."""
-        return await self._get("POST", f"/v1/streams/{stream_id}/cancel")
+        return await self._ask("POST", f"/v1/streams/{stream_id}/cancel")
 
     async def state(self, stream_id: str) -> dict[str, Any]:
         """Where an answer stands: its status, text so far, usage."""
-        return await self._get("GET", f"/v1/streams/{stream_id}")
+        return await self._ask("GET", f"/v1/streams/{stream_id}")
 
     # What is kept
 
     async def models(self) -> list[str]:
         """The models that may be asked."""
-        return [model["id"] for model in (await self._get("GET", "/v1/models"))["data"]]
+        return [model["id"] for model in (await self._ask("GET", "/v1/models"))["data"]]
 
     async def usage(self, *, by: str = "key", since: str = "7d") -> list[dict[str, Any]]:
         """What was used, summed by `key`, `model`, `day` or `status`, since a span (`7d`) or a date."""
-        sums: list[dict[str, Any]] = (await self._get("GET", "/v1/usage", params={"by": by, "since": since}))["data"]
+        sums: list[dict[str, Any]] = (await self._ask("GET", "/v1/usage", params={"by": by, "since": since}))["data"]
         return sums
 
     async def session(self, session_id: str) -> dict[str, Any]:
         """A conversation's messages."""
-        return await self._get("GET", f"/v1/sessions/{session_id}")
+        return await self._ask("GET", f"/v1/sessions/{session_id}")
 
-    async def _get(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         answer: dict[str, Any] = await self._wire.ask(method, path, **options)
         return answer

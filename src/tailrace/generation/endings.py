@@ -1,9 +1,8 @@
-"""Why an answer ends before it is whole: the timeouts that it keeps, and an error as the log's last entry."""
+"""Why an answer ends before it is whole: the timeouts that it keeps."""
 
 from __future__ import annotations
 
 from tailrace.errors import StreamError
-from tailrace.events import Failed
 from tailrace.settings import StreamSettings
 
 
@@ -18,15 +17,3 @@ def find_overdue(
     if answers and now - heard > limits.idle_s:
         return StreamError("idle_timeout", f"the upstream was silent for {limits.idle_s:g} s")
     return None
-
-
-def failed_with(error: StreamError) -> Failed:
-    """An error as the end of an answer."""
-    return Failed(
-        code=error.code,
-        message=error.message,
-        retryable=error.retryable,
-        status=error.status,
-        retry_after=error.retry_after,
-        field=error.field,
-    )

@@ -20,7 +20,7 @@ from tailrace.errors import RequestError, StreamError
 from tailrace.events import Event, Failed, Finished, Started, UsageReported, is_bare
 from tailrace.generation.accounts import Account, Answered
 from tailrace.generation.attempts import Attempt
-from tailrace.generation.endings import failed_with, find_overdue
+from tailrace.generation.endings import find_overdue
 from tailrace.generation.meter import Meter, count_deltas
 from tailrace.generation.progress import Progress
 from tailrace.ledger import Count, Pico, cost_of
@@ -143,7 +143,7 @@ class Generation:
         """Whatever went wrong in settling: no reader waits for an end that never comes, and no row stays open."""
         if self.log.terminal is not None:
             return
-        failed = failed_with(StreamError("internal", f"an error inside the server ended it ({self._request_id})"))
+        failed = Failed.of(StreamError("internal", f"an error inside the server ended it ({self._request_id})"))
         usage = UsageReported(output_tokens=self._meter.tokens, source="estimated")
         self._tell([usage, failed], failed, usage)
         if self.account is not None:
@@ -155,14 +155,14 @@ class Generation:
         try:
             return self._finished(await self._ask_unless_stopped())
         except asyncio.CancelledError:
-            return failed_with(self._stopped or StreamError("interrupted", "the server stopped this answer"))
+            return Failed.of(self._stopped or StreamError("interrupted", "the server stopped this answer"))
         except StreamError as error:
-            return failed_with(self._stopped or error)
+            return Failed.of(self._stopped or error)
         except RequestError as error:
             return Failed(code=error.code, message=error.message, status=error.status, field=error.field)
         except Exception:
             _log.exception("generation_failed", generation=self.id, request=self._request_id)
-            return failed_with(StreamError("internal", f"an error inside the server ended it ({self._request_id})"))
+            return Failed.of(StreamError("internal", f"an error inside the server ended it ({self._request_id})"))
 
     async def _ask_unless_stopped(self) -> Finish:
         """A task that is cancelled before its first step never runs at all, so `stop` cancels only in here."""

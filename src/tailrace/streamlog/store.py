@@ -141,5 +141,4 @@ def ending_of_torn(events: Sequence[Event]) -> list[Event]:
 
 def torn_terminal() -> Failed:
     """How a torn log ends."""
-    error = StreamError("interrupted", _LOST)
-    return Failed(code=error.code, message=error.message, retryable=error.retryable, status=error.status)
+    return Failed.of(StreamError("interrupted", _LOST))

@@ -27,7 +27,6 @@ from tailrace.settings import Settings
 from tailrace.web import logs
 from tailrace.web.listeners import bind
 
-FAILED: Final = 1
 _REFUSED: Final = 2
 _FORCED: Final = 130
 _SHORT_LIFE_S: Final = 10.0

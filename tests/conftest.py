@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import stat
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,6 +19,10 @@ settings.register_profile(
     "ci", max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background by a shell: what a test starts is to hear Ctrl-C all the same
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SETTLE_S: Final = 2.0
 """How long what a test closed may take to be gone: a connection's last callbacks, a thread's last step."""

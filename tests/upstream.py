@@ -26,7 +26,7 @@ from typing import Self, TypeAlias, cast
 
 import httptools
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 """How long a test waits for what must happen."""
 
 

@@ -74,6 +74,7 @@ async def at_rest(generations: Generations, upstream: ScriptedUpstream) -> Count
     await until(lambda: not generations.running())
     await until(lambda: not upstream.open_connections)
     await generations.store.flush()
+    await until(lambda: not ours()["Followed"])
     assert [log.id for log in generations.ring if log.viewers] == []
     now = asyncio.get_running_loop().time()
     generations.ring.sweep(now)
@@ -83,6 +84,11 @@ async def at_rest(generations: Generations, upstream: ScriptedUpstream) -> Count
     upstream.closed.clear()
     upstream.connections = 0
     gc.collect()
+    return ours()
+
+
+def ours() -> Counter[str]:
+    """All objects of our own classes, by class."""
     return Counter(
         type(thing).__qualname__ for thing in gc.get_objects() if str(type(thing).__module__).startswith("tailrace.")
     )

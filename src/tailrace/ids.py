@@ -15,15 +15,16 @@ class _Stock:
         self.clear()
 
     def clear(self) -> None:
-        self._bytes = b""
+        self._digits = ""
         self._taken = 0
 
-    def take(self, size: int) -> bytes:
-        if self._taken + size > len(self._bytes):
-            self._bytes = os.urandom(_STOCK_BYTES)
-            self._taken = 0
-        self._taken += size
-        return self._bytes[self._taken - size : self._taken]
+    def take(self, digits: int) -> str:
+        start, end = self._taken, self._taken + digits
+        if end > len(self._digits):
+            self._digits = os.urandom(_STOCK_BYTES).hex()
+            start, end = 0, digits
+        self._taken = end
+        return self._digits[start:end]
 
 
 _stock: Final = _Stock()
@@ -35,4 +36,4 @@ if hasattr(os, "register_at_fork"):
 
 def new_id(prefix: str, size: int) -> str:
     """`prefix`, then `size` random bytes. For names, not for keys: what was in stock lies in memory for a while."""
-    return prefix + _stock.take(size).hex()
+    return prefix + _stock.take(2 * size)

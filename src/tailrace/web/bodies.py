@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from tailrace.errors import RequestError
 
@@ -11,21 +11,22 @@ async def read_json(request: Request, *, max_body: int) -> bytes:
     """The body's bytes. Raises RequestError: 415 not application/json, 413 over the cap, 400 broken off."""
     check_type(request.headers.get("content-type", ""))
     _check_length(request.headers.get("content-length", "0"), max_body)
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async for piece in request.stream():
-            size += len(piece)
-            if size > max_body:
-                raise _too_large(max_body)
-            pieces.append(piece)
-    except ClientDisconnect:
-        raise RequestError(400, "body_cut", "the connection was lost before the body's end") from None
-    return b"".join(pieces)
+    body, more = bytearray(), True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise RequestError(400, "body_cut", "the connection was lost before the body's end")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > max_body:
+            raise _too_large(max_body)
+    return bytes(body)
 
 
 def check_type(content_type: str) -> None:
     """Raise RequestError 415 for any type but JSON's."""
+    if content_type == "application/json":
+        return
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise RequestError(

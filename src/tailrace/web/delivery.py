@@ -58,8 +58,8 @@ class Connection(Protocol):
 class Writer(Protocol):
     """Writes past our server's `send` where nothing has to be waited for; else writes nothing and says False."""
 
-    def open(self, messages: list[Message]) -> bool:
-        """A response's head and first piece, where these are the messages, in one go."""
+    def send(self, messages: list[Message]) -> bool:
+        """These, one after the other, in one go."""
 
     def __call__(self, body: bytes) -> bool:
         """The next piece of a body."""
@@ -198,7 +198,7 @@ class _DirectViewer(_Viewer):
 
     def _send_now(self, messages: list[Message]) -> None:
         self._active = True
-        if self._write is not None and self._write.open(messages):
+        if self._write is not None and self._write.send(messages):
             return
         for place, message in enumerate(messages):
             sending = cast("Coroutine[Any, Any, None]", self._send(message))

@@ -32,7 +32,7 @@ class Endpoints:
     def __init__(self, gate: Gate, *, tag: str) -> None:
         self._gate = gate
         self.router = APIRouter(tags=[tag])
-        self._fixed: dict[tuple[str, str], Endpoint] = {}
+        self._fixed: dict[tuple[str, str], Found] = {}
         self._ending: dict[tuple[str, str], tuple[str, str, Endpoint]] = {}
 
     def add(self, method: str, path: str, handler: Handler, operation: Schema, *, dialect: Dialect = DELTA) -> None:
@@ -44,7 +44,8 @@ class Endpoints:
         async def endpoint(request: Request) -> Response:
             request.scope[ID_HEADER] = dialect.request_id_header
             try:
-                refuse_keys(request.query_params)
+                if request.scope["query_string"]:
+                    refuse_keys(request.query_params)
                 caller = await self._gate.admit(request)
                 request.scope[READER] = _Reader(caller, self._gate)
                 return await handler(request, caller)
@@ -55,7 +56,7 @@ class Endpoints:
                 return refuse(_unavailable(), request, dialect)
 
         if "{" not in path:
-            self._fixed[method, path] = endpoint
+            self._fixed[method, path] = Found(endpoint, path, {})
         elif (ending := _ENDING.fullmatch(path)) is not None:
             self._ending[method, ending[1]] = (path, ending[2], endpoint)
         self.router.add_api_route(
@@ -69,8 +70,8 @@ class Endpoints:
 
     def find(self, method: str, path: str) -> Found | None:
         """The endpoint of a path, from the tables."""
-        if (endpoint := self._fixed.get((method, path))) is not None:
-            return Found(endpoint, path, {})
+        if (fixed := self._fixed.get((method, path))) is not None:
+            return fixed
         start, slash, last = path.rpartition("/")
         if not last or (ending := self._ending.get((method, start + slash))) is None:
             return None

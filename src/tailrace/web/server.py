@@ -12,19 +12,18 @@ import gc
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any, ClassVar, Final, Protocol
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tailrace.errors import SettingsError
 from tailrace.settings import Settings
-from tailrace.web.connection import ChunkWriter, Connection, Phase
-from tailrace.web.delivery import SEND, WRITE
+from tailrace.web.connection import Connection, Phase
+from tailrace.web.logs import flush_access
 from tailrace.web.startup import Startup, silence
 
 _BACKLOG: Final = 4096
@@ -58,7 +57,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: Any, settings: Settings, *, announce: Callable[[str], None] | None = None) -> None:
         self._start = Startup()
-        super().__init__(build_config(RawSend(app, self._start), settings))
+        super().__init__(build_config(_Started(app, self._start), settings))
         self._app = app
         self._drain_s = settings.stream.drain_s
         self._announce = announce
@@ -99,6 +98,7 @@ class Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             deadline.cancel()
+            flush_access()
         if self.force_exit:
             await self._hurry_lifespan()
 
@@ -144,22 +144,17 @@ class Server(uvicorn.Server):
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-class RawSend:
-    """The outermost ASGI wrapper: it hands the server's own `send` down, around whatever a framework wraps it in."""
+class _Started:
+    """The outermost ASGI wrapper: its lifespan is watched, and all else goes straight to the app."""
 
     def __init__(self, app: ASGIApp, start: Startup) -> None:
         self._app = app
         self._start = start
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._start.run(self._app, scope, receive, send)
-            return
-        extensions = scope.setdefault("extensions", {})
-        extensions[SEND] = send
-        if isinstance(cycle := getattr(send, "__self__", None), RequestResponseCycle):
-            extensions[WRITE] = ChunkWriter(cycle)
-        await self._app(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http":
+            return self._app(scope, receive, send)
+        return self._start.run(self._app, scope, receive, send)
 
 
 def build_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:

@@ -141,7 +141,7 @@ class FakeLedger(Ledger):
     def checkpoint(self, counts: Mapping[str, Count]) -> None:
         _refuse()
 
-    async def settle(self, settlement: Settlement) -> bool:
+    async def settle(self, settlement: Settlement, *, patient: bool = False) -> bool:
         _refuse()
 
     async def sweep(self) -> list[str]:
@@ -166,6 +166,9 @@ class FakeLedger(Ledger):
         _refuse()
 
     async def delete_session(self, scope: Scope, session_id: str) -> bool:
+        _refuse()
+
+    async def renew_sessions(self, scope: Scope, session_ids: Sequence[str]) -> None:
         _refuse()
 
     async def due_parcels(self, *, limit: int) -> Sequence[Parcel]:

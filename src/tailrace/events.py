@@ -35,11 +35,13 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
 class Started(_Event, frozen=True, kw_only=True, tag="started"):
     """The upstream began to answer.
 
-    `model` is the name the upstream gave, else the one it was asked for; `created_at` is Unix time in seconds.
+    `model` is the name the upstream gave, else the one it was asked for; `created_at` is Unix time in seconds. In a
+    log `input_tokens` is how many went in, as far as it is known by then: the upstream's word, else our guess.
     """
 
     model: str
     created_at: float
+    input_tokens: int | None = None
 
 
 class TextDelta(_Event, frozen=True, kw_only=True, tag="text"):
@@ -159,7 +161,7 @@ Event: TypeAlias = (
 
 def is_bare(event: Event) -> bool:
     """Whether the event is nothing but the upstream's frame."""
-    return isinstance(event, Opaque) and event.kind in _BARE
+    return type(event) is Opaque and event.kind in _BARE
 
 
 _BARE: Final = frozenset({FRAME, USAGE_FRAME, WHOLE_FRAME})

@@ -56,10 +56,8 @@ class Health:
 
     async def watch(self, name: str, run: Awaitable[T]) -> T:
         """Await one exchange with an upstream, and note how it went; what it raises goes on."""
-        upstream = self._upstreams.setdefault(name, Upstream())
-        self._forget_old(upstream)
+        upstream = self._begin(name)
         upstream.running += 1
-        upstream.requests[self._minute] += 1
         try:
             answer = await run
         except UpstreamError as error:
@@ -70,6 +68,17 @@ class Health:
             upstream.running -= 1
         upstream.last_answer_at = self._clock()
         return answer
+
+    def _begin(self, name: str) -> Upstream:
+        """Count one more request to an upstream."""
+        upstream = self._upstreams.get(name)
+        if upstream is None:
+            upstream = self._upstreams[name] = Upstream()
+        minute = self._minute
+        if minute not in upstream.requests:
+            self._forget_old(upstream)
+        upstream.requests[minute] += 1
+        return upstream
 
     def note_stop(self, name: str, error: StreamError) -> None:
         """Somebody stops an exchange: it is the upstream's failure where that is because nothing came from it."""

@@ -101,9 +101,9 @@ class DataReader:
 
     def __init__(self, max_bytes: int = 1 << 20) -> None:
         self._max_bytes = max_bytes
-        self._lines = _LineSplitter(max_bytes)
-        self._data = _DataBuffer(max_bytes)
-        # True at the start too, because only the line splitter knows a BOM.
+        self._lines: _DataLines | None = None
+        # None until the first byte, because only a splitter of lines knows a BOM.
+        self._may_have_bom: bool | None = None
         self._inside_frame = True
 
     @property
@@ -123,18 +123,29 @@ class DataReader:
             and len(data) <= self._max_bytes
         ):
             return [data[6:-2]]
-        if self._inside_frame:
-            frame, blank, data = data.partition(_BLANK)
-            payloads = self._read_lines(frame + blank)
-            if not blank:
-                return payloads
-            self._inside_frame = False
-            return payloads + self.feed(data)
+        if self._inside_frame and not self._begins(data):
+            return self._end_frame(data)
         if data.endswith(_BLANK):
             return self._read_frames(data)
         frames, blank, rest = data.rpartition(_BLANK)
         self._inside_frame = bool(rest)
-        return self._read_frames(frames + blank) + self._read_lines(rest)
+        payloads = self._read_frames(frames + blank) if blank else []
+        return payloads + self._read_lines(rest) if rest else payloads
+
+    def _begins(self, data: bytes) -> bool:
+        """Whether these are the stream's first bytes, and no BOM."""
+        if self._may_have_bom is not None or not data:
+            return False
+        self._may_have_bom = self._inside_frame = data[0] == _BOM[0]
+        return not self._inside_frame
+
+    def _end_frame(self, data: bytes) -> list[bytes]:
+        frame, blank, rest = data.partition(_BLANK)
+        payloads = self._read_lines(frame + blank) if data else []
+        if blank:
+            self._inside_frame = False
+            return payloads + self.feed(rest)
+        return payloads
 
     def _read_frames(self, frames: bytes) -> list[bytes]:
         if len(frames) <= self._max_bytes and _CR not in frames:
@@ -144,6 +155,19 @@ class DataReader:
         return self._read_lines(frames)
 
     def _read_lines(self, data: bytes) -> list[bytes]:
+        if self._lines is None:
+            self._lines = _DataLines(self._max_bytes, at_start=self._may_have_bom is True)
+        return self._lines.feed(data)
+
+
+class _DataLines:
+    """Reads the data of events line by line: of those that come in pieces, or are written in an unusual way."""
+
+    def __init__(self, max_bytes: int, *, at_start: bool) -> None:
+        self._lines = _LineSplitter(max_bytes, at_start=at_start)
+        self._data = _DataBuffer(max_bytes)
+
+    def feed(self, data: bytes) -> list[bytes]:
         payloads: list[bytes] = []
         for line in self._lines.feed(data):
             if not line:
@@ -177,10 +201,10 @@ def encode_frame(data: str | bytes, *, event: str | None = None, id: str | None 
 class _LineSplitter:
     """Cuts a stream into lines, without their ends, and keeps what follows the last end for the next call."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, *, at_start: bool = True) -> None:
         self._max_bytes = max_bytes
         self._rest = bytearray()
-        self._at_start = True
+        self._at_start = at_start
         self._after_cr = False
 
     def feed(self, data: bytes) -> list[bytes]:

@@ -19,7 +19,7 @@ from tailrace.events import (
 )
 
 WHOLE: Final[list[Event]] = [
-    Started(model="gpt-4o", created_at=1_700_000_000.0),
+    Started(model="gpt-4o", created_at=1_700_000_000.0, input_tokens=9),
     ReasoningDelta(text="Hm."),
     ReasoningDelta(text="", signature="c2ln"),
     TextDelta(text="Hel"),
@@ -35,7 +35,7 @@ WHOLE: Final[list[Event]] = [
 """Every kind of event, and a finish."""
 
 BROKEN: Final[list[Event]] = [
-    Started(model="gpt-4o", created_at=1_700_000_000.0),
+    Started(model="gpt-4o", created_at=1_700_000_000.0, input_tokens=9),
     TextDelta(text="Hel"),
     UsageReported(input_tokens=11, output_tokens=1, source="counted"),
     Failed(code="upstream_cut", message="the upstream broke off", retryable=True),

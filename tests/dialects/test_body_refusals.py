@@ -79,6 +79,11 @@ WRONG: list[tuple[object, str | None, str]] = [
     (part_of(type="image_url", image_url="a.png"), "messages.1.content.0.image_url", "JSON object"),
     (part_of(type="image_url", image_url={"url": ""}), "messages.1.content.0.image_url.url", "at least 1"),
     (
+        part_of(type="image_url", image_url={"url": "data:image/svg+xml,%3Csvg/%3E"}),
+        "messages.1.content.0.image_url.url",
+        "a media type and base64",
+    ),
+    (
         part_of(type="image_url", image_url={"url": "x", "detail": "fine"}),
         "messages.1.content.0.image_url.detail",
         "'low' or 'high'",

@@ -48,7 +48,7 @@ class Books(FakeLedger):
     def checkpoint(self, counts: Mapping[str, Count]) -> None:
         self.checkpoints.append(counts)
 
-    async def settle(self, settlement: Settlement) -> bool:
+    async def settle(self, settlement: Settlement, *, patient: bool = False) -> bool:
         self.settled.append(settlement)
         return settlement.id not in self.taken
 

@@ -258,6 +258,14 @@ def test_what_fits_by_its_bytes_fits(requests: list[list[Message]], cap: int) ->
         ),
         (
             [
+                ReasoningDelta(text="one", signature="s1"),
+                Opaque(kind="web_search_call", json='{"type":"response.output_item.done","item":{}}'),
+                ReasoningDelta(text="two", signature="s2"),
+            ],
+            (Reasoning(text="one"), Reasoning(text="two", signature="s2")),
+        ),
+        (
+            [
                 ToolCallStarted(call=0, id="a", name="f"),
                 ToolCallStarted(call=1, id="b", name="g"),
                 ToolCallDelta(call=1, arguments="{"),

@@ -122,14 +122,15 @@ async def test_any_byte_restarts_the_idle_time() -> None:
 
 
 async def test_started_waits_for_content() -> None:
-    """`Started` is not logged before the first content, and then with it; the finish carries both times."""
+    """`Started` is not logged before the first content, and then with what went in; the finish carries both times."""
     async with generating(tap := Tap()) as generation:
         run = await tap.asked()
         run.start("tap-9")
         run.say(UsageReported(input_tokens=3))
         assert generation.log.tail == 0
         run.say("Hi")
-        assert generation.log.read(0, 9) == [Started(model="tap-9", created_at=1.0), TextDelta(text="Hi")]
+        started = Started(model="tap-9", created_at=1.0, input_tokens=3)
+        assert generation.log.read(0, 9) == [started, TextDelta(text="Hi")]
         run.say(UsageReported(output_tokens=1))
         run.finish()
         events = await settled(generation)

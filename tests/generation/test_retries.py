@@ -91,7 +91,7 @@ async def test_what_a_failed_trial_said_of_itself_is_forgotten() -> None:
         run.say("Hi", UsageReported(input_tokens=1, output_tokens=1))
         run.finish()
         events = await settled(generation)
-    assert events[:2] == [Started(model="the second", created_at=1.0), TextDelta(text="Hi")]
+    assert events[:2] == [Started(model="the second", created_at=1.0, input_tokens=1), TextDelta(text="Hi")]
     assert events[2] == UsageReported(input_tokens=1, output_tokens=1)
 
 

@@ -47,9 +47,9 @@ class Line:
         await self._pass()
         return await self._ledger.begin(opening)
 
-    async def settle(self, settlement: Settlement) -> bool:
+    async def settle(self, settlement: Settlement, *, patient: bool = False) -> bool:
         await self._pass()
-        done = await self._ledger.settle(settlement)
+        done = await self._ledger.settle(settlement, patient=patient)
         if done:
             self.settled.append(settlement.id)
         return done

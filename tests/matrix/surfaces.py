@@ -35,7 +35,7 @@ class Surface(msgspec.Struct, frozen=True):
     right: dict[str, Any]
     faults: dict[str, tuple[dict[str, Any], str]]
     told: Callable[[Answer], tuple[str | None, str]]
-    """What an error says: the place, where the shape has one for it, and the words."""
+    """What an error says: the place, where the shape has one for it, and the words, which else begin with it."""
     status: int = 400
 
 
@@ -119,7 +119,8 @@ SURFACES: Final = {
                 {"output_config": {"format": {"type": "json_schema", "schema": "none"}}},
                 "output_config.format.schema",
             ),
-            "stop": ({"model": RESPONSES, "stop_sequences": ["END"]}, "stop"),
+            "stop": ({"model": RESPONSES, "stop_sequences": ["END"]}, "stop_sequences"),
+            "upstream": ({"model": "openai/m"}, "messages"),
         },
         of_anthropic,
     ),
@@ -131,7 +132,8 @@ SURFACES: Final = {
             "result": ({"messages": [*QUESTION, {"role": "tool", "content": "x"}]}, "messages[1]"),
             "image": ({"model": PLAIN, "messages": [{"role": "user", "content": "", "images": [PNG]}]}, "messages"),
             "schema": ({"format": "none"}, "format"),
-            "stop": ({"model": RESPONSES, "options": {"stop": ["END"]}}, "stop"),
+            "stop": ({"model": RESPONSES, "options": {"stop": ["END"]}}, "options.stop"),
+            "upstream": ({"model": "openai/m"}, "messages"),
         },
         of_ollama,
     ),

@@ -85,6 +85,21 @@ async def test_a_stream_is_the_whole_answer(client: anthropic.AsyncAnthropic) ->
     assert str(whole._request_id).startswith("req_")
 
 
+async def test_what_went_in_is_told_at_the_start(client: anthropic.AsyncAnthropic) -> None:
+    """The first event says already about how many tokens were asked; the last but one says how many they were."""
+    question = asks("Why do rivers meander, and why do they not run straight to the sea? " * 9)
+    told: list[int] = []
+    async with client.messages.stream(model="simulated/n3-d1", max_tokens=9, messages=question) as stream:
+        async for event in stream:
+            if event.type == "message_start":
+                told.append(event.message.usage.input_tokens)
+            elif event.type == "message_delta":
+                told.append(event.usage.input_tokens or 0)
+    guessed, counted = told
+    assert counted / 2 < guessed < counted * 2
+    assert (await stream.get_final_message()).usage.input_tokens == counted
+
+
 async def test_the_client_that_blocks(playing: Scene) -> None:
     """So with the client that does not await, which carries its key as a bearer token."""
 

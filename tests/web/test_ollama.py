@@ -119,7 +119,7 @@ async def test_a_key_sees_what_it_may_use() -> None:
             ("/api/generate", {"model": "simulated", "prompt": "Hi"}),
         ):
             refused = await ask(url, "POST", path, body, headers=key)
-            assert (refused.status, refused.json()) == (403, {"error": "this key may not use 'simulated'"})
+            assert (refused.status, refused.json()) == (403, {"error": "model: this key may not use 'simulated'"})
         for method, path in (("GET", "/api/tags"), ("GET", "/api/version"), ("GET", "/api/ps"), ("POST", "/api/show")):
             assert (await ask(url, method, path, None if method == "GET" else {})).status == 401
 

@@ -118,9 +118,9 @@ class OptionsBody(StrictModel):
     max_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, ge=0, le=1)
-    stop: StopField = Field(default=[])
+    stop: StopField = Field(default_factory=list)
     seed: int | None = None
-    tools: list[ToolBody] = Field(default=[])
+    tools: list[ToolBody] = Field(default_factory=list)
     tool_choice: ToolChoiceField | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormatBody | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ class DeltaEncoder(OwnEncoder):
     def __init__(self, stream_id: str) -> None:
         super().__init__(stream_id)
         self._model = ""
-        self._text_frame = self._write_text_frame(1)
+        self._text_frame = b""  # once the model is known, or needed without one
         self._chunks = 0
         self._usage = UsageReported()
 
@@ -39,7 +40,7 @@ class DeltaEncoder(OwnEncoder):
         if type(event) is not TextDelta:
             return self._encode_rare(seq, event)
         self._chunks += count
-        frame = self._text_frame if count == 1 else self._write_text_frame(count)
+        frame = self._one_text if count == 1 else self._write_text_frame(count)
         return frame % (seq, json_bytes(event.text), self._chunks)
 
     def encode_all(self, first: int, events: Sequence[Event]) -> bytes:
@@ -48,7 +49,7 @@ class DeltaEncoder(OwnEncoder):
         texts = [event.text for event in events if type(event) is TextDelta]
         if len(texts) < len(events):
             return super().encode_all(first, events)
-        frame, ahead = self._text_frame, self._chunks + 1 - first
+        frame, ahead = self._one_text, self._chunks + 1 - first
         try:
             frames = b"".join([frame % (seq, _encode_text(text), seq + ahead) for seq, text in enumerate(texts, first)])
         except UnicodeEncodeError:
@@ -56,25 +57,21 @@ class DeltaEncoder(OwnEncoder):
         self._chunks += len(texts)
         return in_one_line(frames)
 
+    @property
+    def _one_text(self) -> bytes:
+        if not self._text_frame:
+            self._text_frame = self._write_text_frame(1)
+        return self._text_frame
+
     def _write_text_frame(self, tokens: int) -> bytes:
         """A text's frame with places for what differs: the entry's number, the text, the chunk's index."""
-        model = json_bytes(self._model).replace(b"%", b"%%")
-        data = b'{"delta":%%b,"tokens":%d,"model":%b,"chunk_index":%%d,"done":false}' % (tokens, model)
-        return b"%b%%d\nevent: message\ndata: %b\n\n" % (self._id, data)
+        return self._id + _text_template(self._model, tokens)
 
     def _encode_rare(self, seq: int, event: Event) -> bytes:
         match event:
             case Started(model=model):
-                self._model = model
-                self._text_frame = self._write_text_frame(1)
+                self._model, self._text_frame = model, b""
                 return b""
-            case RefusalDelta(text=text):
-                return self.encode(seq, TextDelta(text=text))
-            case ReasoningDelta(text=text):
-                return self._frame(seq, json_bytes({"delta": "", "reasoning": text, "done": False}), b"reasoning")
-            case ToolCallStarted() | ToolCallDelta():
-                piece = {"delta": "", "tool_call": tool_call_json(event), "done": False}
-                return self._frame(seq, json_bytes(piece), b"tool_call")
             case UsageReported():
                 self._usage = event
                 return b""
@@ -82,6 +79,13 @@ class DeltaEncoder(OwnEncoder):
                 return self._frame(f"{seq}.1", json_bytes(self._finish(event)), b"message") + self._frame(
                     seq, b"[DONE]", b"message"
                 )
+            case RefusalDelta(text=text):
+                return self.encode(seq, TextDelta(text=text))
+            case ReasoningDelta(text=text):
+                return self._frame(seq, json_bytes({"delta": "", "reasoning": text, "done": False}), b"reasoning")
+            case ToolCallStarted() | ToolCallDelta():
+                piece = {"delta": "", "tool_call": tool_call_json(event), "done": False}
+                return self._frame(seq, json_bytes(piece), b"tool_call")
             case Failed():
                 return self._frame(seq, json_bytes(self._failure(event)), b"error")
             case _:
@@ -101,6 +105,13 @@ class DeltaEncoder(OwnEncoder):
 
     def _failure(self, event: Failed) -> dict[str, Any]:
         return {"message": event.message, "code": event.code, "partial": self._chunks > 0, "done": True}
+
+
+@functools.lru_cache(maxsize=256)
+def _text_template(model: str, tokens: int) -> bytes:
+    name = json_bytes(model).replace(b"%", b"%%")
+    data = b'{"delta":%%b,"tokens":%d,"model":%b,"chunk_index":%%d,"done":false}' % (tokens, name)
+    return b"%%d\nevent: message\ndata: %b\n\n" % data
 
 
 DELTA = OwnDialect("delta", DeltaEncoder)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from tailrace.dialects.content import ImageAddress, branch_of_content, branch_of_part, read_content, read_image
 from tailrace.errors import RequestError
 from tailrace.requests import Image, Message, Text, ToolCall, ToolResult
 
@@ -23,11 +24,15 @@ class TextPart(StrictModel):
     type: Literal["text"]
     text: str
 
+    def to_part(self) -> Text:
+        """The same in tailrace's own words."""
+        return Text(text=self.text)
+
 
 class ImageUrl(StrictModel):
-    """An image's address: a `data:` URL, or one that the upstream fetches; tailrace never does."""
+    """Where an image is."""
 
-    url: str = Field(min_length=1)
+    url: ImageAddress
     detail: Literal["auto", "low", "high"] | None = None
 
 
@@ -37,21 +42,9 @@ class ImagePart(StrictModel):
     type: Literal["image_url"]
     image_url: ImageUrl
 
-
-def branch_of_part(part: object) -> str | None:
-    """The tag of a part, by its type; None where it is no object."""
-    return f"<{part.get('type')}>" if isinstance(part, dict) else None
-
-
-def branch_of_content(content: object) -> str | None:
-    """The tag of a message's content: text, or a list of parts."""
-    match content:
-        case str():
-            return "<text>"
-        case list():
-            return "<parts>"
-        case _:
-            return None
+    def to_part(self) -> Image:
+        """The same in tailrace's own words."""
+        return read_image(self.image_url.url, self.image_url.detail)
 
 
 PartBody: TypeAlias = Annotated[
@@ -114,7 +107,7 @@ class MessageBody(StrictModel):
 
     def to_message(self) -> Message:
         """The same in tailrace's own words."""
-        content = _content(self.content)
+        content = read_content(self.content)
         if self.role == "tool":
             result = ToolResult(id=self.tool_call_id or "", content=content)
             return Message(role="tool", parts=(result,), name=self.name)
@@ -135,23 +128,3 @@ def check_results(messages: Sequence[MessageBody]) -> None:
             said = (message.tool_call_id or "")[:80]
             told = f"{field}: no assistant message before it has a tool call with the id {said!r}"
             raise RequestError(422, "invalid_field", told, field=field)
-
-
-def _content(content: str | list[TextPart | ImagePart] | None) -> tuple[Text | Image, ...]:
-    match content:
-        case None:
-            return ()
-        case str():
-            return (Text(text=content),)
-        case _:
-            return tuple(_part(part) for part in content)
-
-
-def _part(part: TextPart | ImagePart) -> Text | Image:
-    if isinstance(part, TextPart):
-        return Text(text=part.text)
-    url = part.image_url.url
-    if url.startswith("data:") and ";base64," in url:
-        media_type, _, data = url.removeprefix("data:").partition(";base64,")
-        return Image(data=data, media_type=media_type, detail=part.image_url.detail)
-    return Image(url=url, detail=part.image_url.detail)

@@ -101,7 +101,8 @@ class Account:
         """Write the final figures to the ledger. While the database is down they wait in the ledger's spool."""
         if self._forfeited:
             return
-        if not await self._ledger.settle(self._settlement(answered)):
+        patient = not self.settles_first(began=answered.ttft_ms is not None)
+        if not await self._ledger.settle(self._settlement(answered), patient=patient):
             _log.warning("settled_by_another", generation=self.opening.id)
 
     def forfeit(self) -> None:

@@ -22,7 +22,7 @@ from tailrace.generation.filing import Filing
 from tailrace.generation.generation import Generation
 from tailrace.generation.generations import Generations, new_generation_id
 from tailrace.generation.reservations import budget_exceeded, estimate_input, estimate_output, reserve
-from tailrace.ledger import Joined, Key, Ledger, Opening, Pico, Scope, Turn
+from tailrace.ledger import Budget, Joined, Key, Ledger, Opening, Pico, Scope, Turn
 from tailrace.limits import Lease, Limits, Quota
 from tailrace.providers import refuse_foreign
 from tailrace.settings import OnDisconnect, Settings, StreamSettings
@@ -99,10 +99,11 @@ class Admission:
         self._generations.refuse_if_draining()
         asked = order.attempts[0].request
         refuse_foreign(asked, order.attempts[0].provider.kind)
-        likely = estimate_input(asked) + estimate_output(asked)
+        input_tokens = estimate_input(asked)
+        likely = input_tokens + estimate_output(asked)
         lease = await self._limits.acquire(order.key.id, self._quota(order.key), tokens=likely)
         try:
-            admitted = await self._open(order, lease)
+            admitted = await self._open(order, lease, input_tokens)
         except BaseException:
             await lease.cancel()
             raise
@@ -110,8 +111,10 @@ class Admission:
             await lease.cancel()
         return admitted
 
-    async def _open(self, order: Order, lease: Lease) -> Admitted | Joined:
-        opening, allowance = await self._within_budget(self._write_opening(order), order)
+    async def _open(self, order: Order, lease: Lease, input_tokens: int) -> Admitted | Joined:
+        opening, allowance = self._write_opening(order, input_tokens), None
+        if (budget := order.key.budget) is not None:
+            opening, allowance = await self._within_budget(opening, order, budget)
         opened = await self._ledger.begin(opening)
         if isinstance(opened, Joined):
             return opened
@@ -153,9 +156,8 @@ class Admission:
             return _continue(history, attempts, cap=cap)
         return await asyncio.to_thread(_continue, history, attempts, cap=cap)
 
-    def _write_opening(self, order: Order) -> Opening:
+    def _write_opening(self, order: Order, input_tokens: int) -> Opening:
         first = order.attempts[0]
-        input_tokens = estimate_input(first.request)
         now = time.time()
         session_id, turns = _conversation(order, now)
         return Opening(
@@ -175,11 +177,8 @@ class Admission:
             meter=meter_in_force(self._settings),
         )
 
-    async def _within_budget(self, opening: Opening, order: Order) -> tuple[Opening, Pico | None]:
+    async def _within_budget(self, opening: Opening, order: Order, budget: Budget) -> tuple[Opening, Pico]:
         """The opening with what it reserves of the key's budget, and how much it may cost at most."""
-        budget = order.key.budget
-        if budget is None:
-            return opening, None
         left = budget.amount - await self._ledger.spent(order.key.id, budget)
         reserved = reserve(order.attempts, left=left)
         return msgspec.structs.replace(opening, reserved=reserved, budget=budget), left
@@ -188,9 +187,9 @@ class Admission:
         """The key's own limits, else those of `[limits]`."""
         default = self._settings.limits
         return Quota(
-            rpm=_own(key.rpm, default.rpm),
-            tpm=_own(key.tpm, default.tpm),
-            max_streams=_own(key.max_streams, default.max_streams),
+            rpm=default.rpm if key.rpm is None else key.rpm,
+            tpm=default.tpm if key.tpm is None else key.tpm,
+            max_streams=default.max_streams if key.max_streams is None else key.max_streams,
         )
 
 
@@ -208,7 +207,3 @@ def _continue(history: list[Turn], attempts: tuple[Attempt, ...], *, cap: int) -
         msgspec.structs.replace(attempt, request=continue_conversation(history, attempt.request, cap=cap))
         for attempt in attempts
     )
-
-
-def _own(own: int | None, default: int | None) -> int | None:
-    return default if own is None else own

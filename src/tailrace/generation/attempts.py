@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 import msgspec
 
 from tailrace.prices import Tariff
@@ -17,6 +20,6 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     tariff: Tariff = Tariff()
 
-    async def ask(self, sink: Sink) -> Finish:
+    def ask(self, sink: Sink) -> Coroutine[Any, Any, Finish]:
         """Ask it, once. Raises UpstreamError."""
-        return await self.provider.run(self.request, sink)
+        return self.provider.run(self.request, sink)

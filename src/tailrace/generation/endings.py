@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tailrace.errors import StreamError
-from tailrace.settings import StreamSettings
+from tailrace.settings import OnDisconnect, StreamSettings
 
 
 def find_overdue(
@@ -17,3 +17,10 @@ def find_overdue(
     if answers and now - heard > limits.idle_s:
         return StreamError("idle_timeout", f"the upstream was silent for {limits.idle_s:g} s")
     return None
+
+
+def is_grace_over(policy: OnDisconnect, now: float, *, alone_since: float | None) -> bool:
+    """Whether nobody came back in time to an answer that has had no reader since then."""
+    if alone_since is None or isinstance(policy, str):
+        return False
+    return now - alone_since > policy

@@ -20,7 +20,7 @@ from tailrace.errors import RequestError, StreamError
 from tailrace.events import Event, Failed, Finished, Started, UsageReported, is_bare
 from tailrace.generation.accounts import Account, Answered
 from tailrace.generation.attempts import Attempt
-from tailrace.generation.endings import find_overdue
+from tailrace.generation.endings import find_overdue, is_grace_over
 from tailrace.generation.meter import Meter, count_deltas
 from tailrace.generation.progress import Progress
 from tailrace.ledger import Count, Pico, cost_of
@@ -45,6 +45,7 @@ class Generation:
         self,
         attempts: Sequence[Attempt],
         *,
+        loop: asyncio.AbstractEventLoop,
         log: RingLog,
         settings: StreamSettings,
         on_disconnect: OnDisconnect,
@@ -54,7 +55,6 @@ class Generation:
         prologue: Sequence[Event] = (),
         confirm: Callable[[RingLog], Awaitable[None]] | None = None,
     ) -> None:
-        loop = asyncio.get_running_loop()
         # For the generation's whole life
         self.log = log
         self.account = account
@@ -106,7 +106,7 @@ class Generation:
     def _admit(self, events: list[Event], now: float) -> list[Event]:
         """Hold `Started`, and frames that say nothing, back until there is content to go with them."""
         for event in events:
-            if isinstance(event, Started):
+            if type(event) is Started:
                 self._started = event
             else:
                 self._held.append(event)
@@ -120,7 +120,7 @@ class Generation:
         """What the log opens with, the content that was held back too."""
         started = self._started or Started(model=self._attempt.request.model, created_at=time.time())
         held, self._held = self._held, []
-        return [*self._prologue, started, *held]
+        return [*self._prologue, msgspec.structs.replace(started, input_tokens=self._input_tokens()), *held]
 
     def _new_meter(self) -> Meter:
         request = self._attempt.request
@@ -194,7 +194,8 @@ class Generation:
         return self._first_content is not None or self._meter.deltas > 0
 
     async def _ask_one(self, attempt: Attempt) -> Finish:
-        self._take_up(attempt)
+        if attempt is not self._attempt:
+            self._take_up(attempt)
         refuse_foreign(attempt.request, attempt.provider.kind)
         for trial in range(self._settings.retries):
             try:
@@ -217,15 +218,22 @@ class Generation:
         self._held.clear()
 
     def _finished(self, finish: Finish) -> Finished:
-        first = self._first_content
         return Finished(
             reason=finish.reason,
             native=finish.native,
             stop_sequence=finish.stop_sequence,
             frame=finish.frame,
-            ttft_ms=None if first is None else _ms(first - self._began),
-            duration_ms=_ms(self._clock() - self._began),
+            ttft_ms=self._ttft_ms,
+            duration_ms=self._duration_ms,
         )
+
+    @property
+    def _ttft_ms(self) -> float | None:
+        return None if self._first_content is None else round((self._first_content - self._began) * 1000, 1)
+
+    @property
+    def _duration_ms(self) -> float:
+        return round((self._clock() - self._began) * 1000, 1)
 
     async def _settle(self, terminal: Finished | Failed) -> None:
         usage = await self._usage(whole=isinstance(terminal, Finished))
@@ -250,8 +258,9 @@ class Generation:
         first = account.settles_first(began=self._has_content)
         if not first:
             self._tell(end, terminal, usage)
-        # Viewers behind other people's middleware take what is there in the event loop's next turn
-        await asyncio.sleep(0)
+        if self.log.delivered < self.log.tail:
+            # Viewers behind other people's middleware take what is there in the event loop's next turn
+            await asyncio.sleep(0)
         await self._guard(self._close(account, terminal, usage))
         if first:
             self._tell(end, terminal, usage)
@@ -274,8 +283,8 @@ class Generation:
                 terminal=terminal,
                 usage=usage,
                 delivered_tokens=self._delivered_tokens(usage.output_tokens or 0),
-                duration_ms=_ms(self._clock() - self._began),
-                ttft_ms=None if self._first_content is None else _ms(self._first_content - self._began),
+                duration_ms=self._duration_ms,
+                ttft_ms=self._ttft_ms,
                 events=self.log.read(0, self.log.tail) if account.keeps_session else (),
             )
         )
@@ -313,7 +322,7 @@ class Generation:
             input_tokens=self._input_tokens(),
             output_tokens=self._meter.tokens,
             cost=None if price is None else self.cost(),
-            ttft_ms=None if self._first_content is None else _ms(self._first_content - self._began),
+            ttft_ms=self._ttft_ms,
         )
 
     def _input_tokens(self) -> int | None:
@@ -323,12 +332,9 @@ class Generation:
         return self.account.input_tokens
 
     async def _usage(self, *, whole: bool) -> UsageReported:
-        if not (whole or self._has_content or self._meter.heard):
-            return await self._usage_of_silence()
-        return await self._metered(whole=whole)
-
-    async def _usage_of_silence(self) -> UsageReported:
         """A refusal costs nothing. Who stopped an upstream that was thinking does not learn what it charges."""
+        if whole or self._has_content or self._meter.heard:
+            return await self._metered(whole=whole)
         if not (self._asked and self.stopped):
             return UsageReported(input_tokens=0, output_tokens=0, source="counted")
         return msgspec.structs.replace(await self._metered(whole=False), source="estimated")
@@ -371,6 +377,8 @@ class Generation:
         await asyncio.wait((self.task,))
 
     def _abandon(self) -> None:
+        if self.log.terminal is not None:
+            return
         if self._on_disconnect == "cancel":
             self.stop(StreamError("cancelled", "the reader left"))
         self._abandoned_at = self._clock()
@@ -384,16 +392,8 @@ class Generation:
             self.stop(overdue)
 
     def _overdue(self, now: float) -> StreamError | None:
-        if self._grace_is_over(now):
+        alone_since = None if self.log.viewers else self._abandoned_at
+        if is_grace_over(self._on_disconnect, now, alone_since=alone_since):
             return StreamError("cancelled", "the reader left and did not come back")
         answers = self._first_content is not None
         return find_overdue(self._settings, now, began=self._began, heard=self._heard, answers=answers)
-
-    def _grace_is_over(self, now: float) -> bool:
-        if self._abandoned_at is None or isinstance(self._on_disconnect, str) or self.log.viewers:
-            return False
-        return now - self._abandoned_at > self._on_disconnect
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 1)

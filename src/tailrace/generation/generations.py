@@ -32,6 +32,7 @@ class Generations:
         self._settings = settings
         self._running: dict[str, Generation] = {}
         self._searches: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._loop: asyncio.AbstractEventLoop | None = None  # once it is known: to ask for it is a system call
         self._timer: asyncio.TimerHandle | None = None
         self._interval = _sweep_interval(settings)
         self.draining = False
@@ -58,16 +59,18 @@ class Generations:
         RequestError 503 while draining. `filing` says what its log opens with.
         """
         self.refuse_if_draining()
-        settings = settings or self._settings
-        self._interval = min(self._interval, _sweep_interval(settings))
+        if settings is not None:
+            self._interval = min(self._interval, _sweep_interval(settings))
+        self._loop = self._loop or asyncio.get_running_loop()
         log = self._create_log(account, owner=owner, dialect=dialect, chat_id=chat_id)
         prologue = () if filing is None else filing.prologue
         if filing is not None and filing.announced:
             log.append(prologue)
         generation = Generation(
             attempts,
+            loop=self._loop,
             log=log,
-            settings=settings,
+            settings=settings or self._settings,
             on_disconnect=on_disconnect,
             metrics=self.metrics,
             request_id=request_id,
@@ -75,14 +78,15 @@ class Generations:
             prologue=() if log.tail else prologue,
             confirm=self.store.confirm,
         )
-        self._running[generation.id] = generation
-        generation.task.add_done_callback(lambda _: self._running.pop(generation.id, None))
+        self._running[log.id] = generation
+        generation.task.add_done_callback(lambda _: self._running.pop(log.id, None))
         self._keep_sweeping()
         return generation
 
     def _create_log(self, account: Account | None, *, owner: str, dialect: str, chat_id: str | None) -> RingLog:
-        log_id, session_id = new_generation_id(), None
-        if account is not None:
+        if account is None:
+            log_id, session_id = new_generation_id(), None
+        else:
             log_id, session_id = account.opening.id, account.opening.session_id
         log = self.ring.create(log_id, owner=owner, dialect=dialect, session_id=session_id, chat_id=chat_id)
         self.store.keep(log)
@@ -167,6 +171,7 @@ class Generations:
         await self.drain(0)
         if self._timer is not None:
             self._timer.cancel()
+        self._loop = None
 
     async def _wait(self, seconds: float | None) -> None:
         tasks = [generation.task for generation in self.running()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -106,9 +106,9 @@ class Meter:
             if event.frame is None and type(event) is TextDelta:
                 continue
             self.framed += len(event.frame or b"")
-            if isinstance(event, UsageReported):
+            if type(event) is UsageReported:
                 self.reported = _merge(self.reported, event)
-                kept = [other for other in events if not isinstance(other, UsageReported)]
+                kept = [other for other in events if type(other) is not UsageReported]
             elif (piece := _generated(event)) is not None:
                 self._count(piece, 1)
         return kept
@@ -221,14 +221,17 @@ def _output(said: UsageReported, model: str, generated: str, whole: bool) -> tup
     return counted, source
 
 
+_GENERATED: Final[Mapping[type, str]] = {
+    TextDelta: "text",
+    ReasoningDelta: "text",
+    RefusalDelta: "text",
+    ToolCallDelta: "arguments",
+    ToolCallStarted: "name",
+}
+"""The field of an event that holds what a model generated."""
+
+
 def _generated(event: Event) -> str | None:
     """What of the event the model generated, None where it is no such event."""
-    match event:
-        case TextDelta(text=piece) | ReasoningDelta(text=piece) | RefusalDelta(text=piece):
-            return piece
-        case ToolCallDelta(arguments=piece):
-            return piece
-        case ToolCallStarted(name=name):
-            return name
-        case _:
-            return None
+    field = _GENERATED.get(type(event))
+    return None if field is None else getattr(event, field)

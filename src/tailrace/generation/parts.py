@@ -11,6 +11,8 @@ import msgspec
 from tailrace.events import Event, Opaque, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, ToolCallStarted
 from tailrace.requests import Part, Reasoning, Text, ToolCall
 
+_ITEM_DONE: Final = '"response.output_item.done"'
+
 
 def parts_of(events: Iterable[Event]) -> tuple[Part, ...]:
     """The first choice's text, reasoning and tool calls, in the order in which they began; a refusal is text.
@@ -27,6 +29,8 @@ def parts_of(events: Iterable[Event]) -> tuple[Part, ...]:
                 folding.add_reasoning(piece, signature)
             case Opaque(kind="redacted_thinking", json=json, choice=0):
                 folding.add_redacted(json)
+            case Opaque(json=json, choice=0) if _ITEM_DONE in json:
+                folding.unsign()
             case ToolCallStarted(choice=0):
                 folding.start_call(event)
             case ToolCallDelta(call=call, arguments=piece, choice=0):
@@ -46,6 +50,7 @@ class _Text(msgspec.Struct):
 class _Reasoning(msgspec.Struct):
     pieces: list[str]
     signature: str | None
+    over: bool = False
 
     def close(self) -> Part:
         return Reasoning(text=_join(self.pieces), signature=self.signature)
@@ -83,11 +88,16 @@ class _Folding:
             self.blocks.append(_Text([piece]))
 
     def add_reasoning(self, piece: str, signature: str | None) -> None:
-        if self.blocks and isinstance(last := self.blocks[-1], _Reasoning) and last.signature is None:
+        if self.blocks and isinstance(last := self.blocks[-1], _Reasoning) and not last.over:
             last.pieces.append(piece)
-            last.signature = signature
+            last.signature, last.over = signature, signature is not None
         else:
-            self.blocks.append(_Reasoning([piece], signature))
+            self.blocks.append(_Reasoning([piece], signature, over=signature is not None))
+
+    def unsign(self) -> None:
+        """A tool of OpenAI's own has run, which has no part here: without it the proof of what led to it is refused."""
+        if self.blocks and isinstance(last := self.blocks[-1], _Reasoning):
+            last.signature, last.over = None, True
 
     def add_redacted(self, json: str) -> None:
         """Anthropic's block comes in the payload that starts it, and another one ends it."""

@@ -4,7 +4,6 @@ from tailrace.ledger.base import (
     Bill,
     Budget,
     Count,
-    Grouping,
     Joined,
     Key,
     Ledger,
@@ -20,14 +19,13 @@ from tailrace.ledger.base import (
     SessionInfo,
     Settlement,
     Status,
-    Total,
     Turn,
 )
 from tailrace.ledger.create import create_ledger, place_beside, upgrade_database
 from tailrace.ledger.cursors import read_cursor, write_cursor
 from tailrace.ledger.outbox import bill_for
 from tailrace.ledger.prices import cost_of
-from tailrace.ledger.reports import Latency, Point, Spending, Split, Spread, Step
+from tailrace.ledger.reports import Grouping, Latency, Point, Spending, Split, Spread, Step, Total
 
 __all__ = [
     "Bill",

@@ -13,12 +13,11 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from tailrace.events import UsageSource
-from tailrace.ledger.reports import Latency, Point, Spending, Split, Step
+from tailrace.ledger.reports import Grouping, Latency, Point, Spending, Split, Step, Total
 
 Pico: TypeAlias = int
 Status: TypeAlias = Literal["running", "finished", "aborted", "failed", "interrupted"]
 Period: TypeAlias = Literal["day", "month", "total"]
-Grouping: TypeAlias = Literal["key", "model", "day", "status"]
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -187,20 +186,6 @@ class Row(_Value, frozen=True, kw_only=True):
     duration_ms: float | None
 
 
-class Total(_Value, frozen=True, kw_only=True):
-    """Settled usage summed over one group; `cost` sums the priced rows, `unpriced` counts the others."""
-
-    group: str
-    generations: int
-    input_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    cached_input_tokens: int
-    delivered_tokens: int
-    cost: Pico
-    unpriced: int
-
-
 class SessionInfo(_Value, frozen=True, kw_only=True):
     """A conversation's face."""
 
@@ -275,9 +260,10 @@ class Ledger(ABC):
         """Note what every running generation has come to, as one record; replaces the last one. Never blocks."""
 
     @abstractmethod
-    async def settle(self, settlement: Settlement) -> bool:
+    async def settle(self, settlement: Settlement, *, patient: bool = False) -> bool:
         """Write the final figures, once. False: another process has taken the row over, and the figures are dropped.
 
+        A `patient` one, which nobody waits for, may itself wait some ms, to be written in one transaction with others.
         While the database is down the settlement waits in a spool on disk and True is returned. It is written even
         where the caller is cancelled.
         """
@@ -287,7 +273,8 @@ class Ledger(ABC):
         """Settle as `interrupted` the rows whose owner is dead; return their ids. Call it every 2 s.
 
         The figures are those of the last checkpoint, the label is "estimated". A row without any output gives its
-        idempotency key back.
+        idempotency key back. It also forgets, a few at a time, the conversations of stored responses (`sessions`) that
+        nobody has used for 30 days.
         """
 
     @abstractmethod
@@ -376,6 +363,10 @@ class Ledger(ABC):
     @abstractmethod
     async def delete_session(self, scope: Scope, session_id: str) -> bool:
         """Forget a conversation; usage rows stay. False where there is none."""
+
+    @abstractmethod
+    async def renew_sessions(self, scope: Scope, session_ids: Sequence[str]) -> None:
+        """Say that these conversations are used, the oldest named first; those that there are not are passed over."""
 
     # Outbox
 

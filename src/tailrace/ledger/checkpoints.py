@@ -36,9 +36,11 @@ _log = structlog.get_logger(__name__)
 class Checkpoints:
     """Writes what this process's generations have come to: the last word only, and one write at a time."""
 
-    def __init__(self, database: Database, *, owners: Mapping[str, str], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, *, find_owner: Callable[[str], str | None], clock: Callable[[], float]
+    ) -> None:
         self._database = database
-        self._owners = owners
+        self._find_owner = find_owner
         self._clock = clock
         self._noted: Mapping[str, Count] | None = None
         self._writing: Future[None] | None = None
@@ -54,7 +56,7 @@ class Checkpoints:
         self._noted = None
         records: dict[str, dict[str, Count]] = {}
         for id_, count in counts.items():
-            if (owner := self._owners.get(id_)) is not None:
+            if (owner := self._find_owner(id_)) is not None:
                 records.setdefault(owner, {})[id_] = count
         if records:
             self._writing = self._database.write(write_checkpoints, self._clock(), records)

@@ -5,19 +5,20 @@ Every work takes its locks in the same order (generation, session, spend), so th
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
 
 from tailrace.errors import RequestError, StoreError
 from tailrace.ledger import sessions, spend
 from tailrace.ledger.base import Joined, Opened, Opening, Scope
-from tailrace.ledger.database import Query, Work
-from tailrace.ledger.prices import price_values
+from tailrace.ledger.database import Batch, BatchWork, Many, Query, Work
+from tailrace.ledger.prices import price_columns
 from tailrace.ledger.sessions import holder
 
 ELECTION_S: Final = 24 * 3600.0
 """How long an idempotency key is kept."""
 
-_DAY_S: Final = 86400
+
 _TRIALS: Final = 5
 
 _ELECTED: Final = Query("""-- The generation that an idempotency key elected.
@@ -31,14 +32,22 @@ _RUNNING_IN: Final = Query("""-- The generation that runs in a session.
     SELECT id FROM generations
     WHERE key_id = :key_id AND user_name = :user_name AND session_id = :session_id AND status = 'running'""")
 
-_OPEN: Final = Query("""-- Open a generation, unless one with its idempotency key or in its session was first.
-    INSERT INTO generations (id, created_at, day, key_id, user_name, provider, model, session_id, idempotency_key,
-        body_hash, owner, status, input_tokens, reserved, price_input, price_cached_input, price_output, customer,
-        meter)
-    VALUES (:id, :created_at, :day, :key_id, :user_name, :provider, :model, :session_id, :idempotency_key,
-        :body_hash, :owner, 'running', :input_tokens, :reserved, :price_input, :price_cached_input, :price_output,
-        :customer, :meter)
-    ON CONFLICT DO NOTHING RETURNING id""")
+_COLUMNS: Final = """id, created_at, day, key_id, user_name, provider, model, session_id, idempotency_key, body_hash,
+    owner, status, input_tokens, reserved, price_input, price_cached_input, price_output, customer, meter"""
+_NAMES: Final = tuple(name.strip() for name in _COLUMNS.split(","))
+
+_OPEN: Final = Query(f"""-- Open a generation, unless one with its idempotency key or in its session was first.
+    INSERT INTO generations ({_COLUMNS})
+    VALUES ({", ".join(f":{name}" for name in _NAMES)})
+    ON CONFLICT DO NOTHING RETURNING id""")  # noqa: S608 - of our own words only
+
+_OPEN_ALL: Final = Many(f"""-- Open generations that nothing stands in the way of; if any fails, all is undone.
+    INSERT OR FAIL INTO generations ({_COLUMNS}) SELECT * FROM (VALUES {{rows}}) WHERE column1 <> 0""")  # noqa: S608
+
+_OPENED: Final = Opened()
+
+Begin: TypeAlias = tuple[Opening, str, float]
+"""An opening, its owner, and the time."""
 
 
 def begin(opening: Opening, owner: str, now: float) -> Work[Opened | Joined]:
@@ -56,8 +65,31 @@ def begin(opening: Opening, owner: str, now: float) -> Work[Opened | Joined]:
             return elected
         opened = yield from _open(opening, owner, now)
         if opened:
-            return Opened()
+            return _OPENED
     raise StoreError(f"the generation {opening.id} could not be opened: its id is taken")
+
+
+def is_plain(opening: Opening) -> bool:
+    """Whether there is nothing to it but its row: no election, no session, no reservation."""
+    return (
+        opening.idempotency_key is None
+        and opening.session_id is None
+        and opening.budget is None
+        and not opening.reserved
+    )
+
+
+def _begin(asked: Begin) -> Work[Opened | Joined]:
+    return begin(*asked)
+
+
+def _begin_all(begins: Sequence[Begin]) -> BatchWork[Opened]:
+    yield _OPEN_ALL, [_row(opening, owner) for opening, owner, _ in begins]
+    return _OPENED
+
+
+PLAIN: Final = Batch[Begin, "Opened | Joined"](_begin, _begin_all)
+"""The openings that are plain."""
 
 
 def find_elected(scope: Scope, idempotency_key: str | None, body_hash: str | None, now: float) -> Work[Joined | None]:
@@ -101,7 +133,7 @@ def _find_refusal(opening: Opening) -> Work[RequestError | None]:
 def _open(opening: Opening, owner: str, now: float) -> Work[bool]:
     if opening.idempotency_key is not None:
         yield from _free_old_election(opening, now)
-    opened = yield _OPEN, _opening_values(opening, owner)
+    opened = yield _OPEN, dict(zip(_NAMES, _row(opening, owner), strict=True))
     if not opened:
         return False
     if opening.session_id is not None:
@@ -138,21 +170,25 @@ def _session_busy(session_id: str, running: str) -> RequestError:
     )
 
 
-def _opening_values(opening: Opening, owner: str) -> dict[str, Any]:
-    return {
-        "id": opening.id,
-        "created_at": opening.created_at,
-        "day": int(opening.created_at // _DAY_S),
-        **holder(opening.scope),
-        "provider": opening.provider,
-        "model": opening.model,
-        "session_id": opening.session_id,
-        "idempotency_key": opening.idempotency_key,
-        "body_hash": opening.body_hash,
-        "owner": owner,
-        "input_tokens": opening.input_tokens,
-        "reserved": opening.reserved,
-        **price_values(opening.price),
-        "customer": opening.customer,
-        "meter": opening.meter,
-    }
+def _row(opening: Opening, owner: str) -> tuple[Any, ...]:
+    """The values of its columns, in their order."""
+    scope = opening.scope
+    return (
+        opening.id,
+        opening.created_at,
+        int(opening.created_at // spend.DAY_S),
+        scope.key_id or "",
+        scope.user or "",
+        opening.provider,
+        opening.model,
+        opening.session_id,
+        opening.idempotency_key,
+        opening.body_hash,
+        owner,
+        "running",
+        opening.input_tokens,
+        opening.reserved,
+        *price_columns(opening.price),
+        opening.customer,
+        opening.meter,
+    )

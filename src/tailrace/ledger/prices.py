@@ -20,10 +20,6 @@ def read_price(row: Sequence[Any]) -> Price | None:
     return None if row[0] is None else Price(input=row[0], cached_input=row[1], output=row[2])
 
 
-def price_values(price: Price | None) -> dict[str, Pico | None]:
+def price_columns(price: Price | None) -> tuple[Pico | None, Pico | None, Pico | None]:
     """A price as its three columns."""
-    return {
-        "price_input": None if price is None else price.input,
-        "price_cached_input": None if price is None else price.cached_input,
-        "price_output": None if price is None else price.output,
-    }
+    return (None, None, None) if price is None else (price.input, price.cached_input, price.output)

@@ -1,4 +1,4 @@
-"""What the ledger's rows come to over time, for whoever looks at charts."""
+"""What the ledger's rows come to, in all and over time."""
 
 from __future__ import annotations
 
@@ -6,8 +6,23 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+Grouping: TypeAlias = Literal["key", "model", "day", "status"]
 Step: TypeAlias = Literal["hour", "day"]
 Split: TypeAlias = Literal["key", "model", "provider", "status"]
+
+
+class Total(msgspec.Struct, frozen=True, kw_only=True):
+    """Settled usage summed over one group; `cost`, in pico-USD, sums the priced rows, `unpriced` counts the others."""
+
+    group: str
+    generations: int
+    input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cached_input_tokens: int
+    delivered_tokens: int
+    cost: int
+    unpriced: int
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):

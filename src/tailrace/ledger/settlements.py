@@ -5,15 +5,16 @@ Every work takes its locks in the same order (generation, session, spend), so th
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from tailrace.ledger import checkpoints, outbox, sessions, spend
-from tailrace.ledger.base import Scope, Settlement
-from tailrace.ledger.database import Query, Work
-from tailrace.ledger.prices import cost_of, price_values, read_price
+from tailrace.ledger.base import Opening, Scope, Settlement
+from tailrace.ledger.database import Batch, BatchWork, Many, Query, Work
+from tailrace.ledger.prices import cost_of, price_columns, read_price
 from tailrace.ledger.texts import make_storable
 
 _SETTLE: Final = Query("""-- Write the final figures, if the row still runs and is still ours.
@@ -26,6 +27,22 @@ _SETTLE: Final = Query("""-- Write the final figures, if the row still runs and 
         idempotency_key = CASE WHEN :frees_key THEN NULL ELSE idempotency_key END
     WHERE id = :id AND status = 'running' AND owner = :owner
     RETURNING key_id, user_name, session_id, created_at, reserved""")
+
+_COLUMNS: Final = """id, owner, status, reason, provider, model, input_tokens, output_tokens, reasoning_tokens,
+    cached_input_tokens, source, delivered_tokens, cost, price_input, price_cached_input, price_output, ttft_ms,
+    duration_ms, settled_at"""
+_NAMES: Final = tuple(name.strip() for name in _COLUMNS.split(","))
+
+_SETTLE_ALL: Final = Many(f"""WITH new ({_COLUMNS}) AS (VALUES {{rows}})
+    -- Write the final figures of several rows, those that still run and are still ours.
+    UPDATE OR FAIL generations SET status = new.status, reason = new.reason,
+        provider = coalesce(new.provider, generations.provider), model = coalesce(new.model, generations.model),
+        input_tokens = new.input_tokens, output_tokens = new.output_tokens, reasoning_tokens = new.reasoning_tokens,
+        cached_input_tokens = new.cached_input_tokens, source = new.source, delivered_tokens = new.delivered_tokens,
+        cost = new.cost, price_input = new.price_input, price_cached_input = new.price_cached_input,
+        price_output = new.price_output, ttft_ms = new.ttft_ms, duration_ms = new.duration_ms,
+        settled_at = new.settled_at
+    FROM new WHERE generations.id = new.id AND generations.status = 'running' AND generations.owner = new.owner""")  # noqa: S608
 
 _TAKE_OVER: Final = Query("""-- Take the running rows of a process that died.
     UPDATE generations SET owner = :owner, output_tokens = coalesce(output_tokens, 0),
@@ -53,10 +70,14 @@ _LAST_KNOWN: Final = Query("""-- What is known of a row that nobody will settle.
         customer, meter
     FROM generations WHERE id = :id AND owner = :owner AND status = 'running'""")
 
+Settling: TypeAlias = tuple[Settlement, str, Opening]
+"""A settlement, the owner of its row, and how that was opened."""
+
 
 def settle(settlement: Settlement, owner: str) -> Work[bool]:
     """Write the final figures; False where the row runs no longer, or belongs to another."""
-    found = yield _SETTLE, _settled_values(settlement, owner)
+    values = dict(zip(_NAMES, _row(settlement, owner), strict=True))
+    found = yield _SETTLE, {**values, "frees_key": settlement.frees_idempotency_key}
     if not found:
         return False
     key_id, user_name, session_id, created_at, reserved = found[0]
@@ -68,6 +89,40 @@ def settle(settlement: Settlement, owner: str) -> Work[bool]:
     if settlement.bill is not None:
         yield from outbox.add_parcel(settlement.id, settlement.bill, settlement.settled_at)
     return True
+
+
+def is_plain(settlement: Settlement) -> bool:
+    """Whether there is nothing to it but figures and what they cost."""
+    return settlement.answer is None and settlement.bill is None and not settlement.frees_idempotency_key
+
+
+def _settle(settling: Settling) -> Work[bool]:
+    settlement, owner, _ = settling
+    return settle(settlement, owner)
+
+
+def _settle_all(settlings: Sequence[Settling]) -> BatchWork[bool | None]:
+    changed = yield _SETTLE_ALL, [_row(settlement, owner) for settlement, owner, _ in settlings]
+    if changed[0][0] != len(settlings):
+        return None
+    for key_id, at, settled, reserved in _sum_up(settlings):
+        yield from spend.add_spend(key_id, at, settled=settled, reserved=reserved)
+    return True
+
+
+PLAIN: Final = Batch[Settling, bool](_settle, _settle_all)
+"""The settlements that are plain."""
+
+
+def _sum_up(settlings: Iterable[Settling]) -> list[tuple[str, float, int, int]]:
+    """What each key's spending changes by on each day of openings: the key, a time on that day, settled, reserved."""
+    sums = defaultdict[tuple[str, float], list[int]](lambda: [0, 0])
+    for settlement, _, opening in settlings:
+        if opening.reserved or settlement.cost:
+            of_day = sums[opening.scope.key_id or "", opening.created_at // spend.DAY_S * spend.DAY_S]
+            of_day[0] += settlement.cost or 0
+            of_day[1] -= opening.reserved
+    return [(key_id, at, settled, reserved) for (key_id, at), (settled, reserved) in sums.items()]
 
 
 def take_over(dead: str, owner: str) -> Work[None]:
@@ -113,27 +168,27 @@ def _note_last_counts(former: str, taken: Iterable[Sequence[Any]]) -> Work[None]
             yield _NOTE, {"id": id_, "duration_ms": duration, **msgspec.structs.asdict(count)}
 
 
-def _settled_values(settlement: Settlement, owner: str) -> dict[str, Any]:
-    return {
-        "id": settlement.id,
-        "owner": owner,
-        "status": settlement.status,
-        "reason": make_storable(settlement.reason),
-        "provider": settlement.provider,
-        "model": settlement.model,
-        "input_tokens": settlement.input_tokens,
-        "output_tokens": settlement.output_tokens,
-        "reasoning_tokens": settlement.reasoning_tokens,
-        "cached_input_tokens": settlement.cached_input_tokens,
-        "source": settlement.source,
-        "delivered_tokens": settlement.delivered_tokens,
-        "cost": settlement.cost,
-        **price_values(settlement.price),
-        "ttft_ms": settlement.ttft_ms,
-        "duration_ms": settlement.duration_ms,
-        "settled_at": settlement.settled_at,
-        "frees_key": settlement.frees_idempotency_key,
-    }
+def _row(settlement: Settlement, owner: str) -> tuple[Any, ...]:
+    """The values of its columns, in their order."""
+    return (
+        settlement.id,
+        owner,
+        settlement.status,
+        make_storable(settlement.reason),
+        settlement.provider,
+        settlement.model,
+        settlement.input_tokens,
+        settlement.output_tokens,
+        settlement.reasoning_tokens,
+        settlement.cached_input_tokens,
+        settlement.source,
+        settlement.delivered_tokens,
+        settlement.cost,
+        *price_columns(settlement.price),
+        settlement.ttft_ms,
+        settlement.duration_ms,
+        settlement.settled_at,
+    )
 
 
 def _interrupted(generation_id: str, known: Sequence[Any], now: float) -> Settlement:

@@ -10,6 +10,8 @@ from tailrace.ledger.base import Budget, Period, Pico
 from tailrace.ledger.database import Query, Work
 from tailrace.ledger.reports import Spending
 
+DAY_S: Final = 86_400
+
 _ADD: Final = Query("""-- Add to a key's sums of one day, its month and in all.
     INSERT INTO spend (key_id, period, starts, settled, reserved)
     VALUES (:key_id, 'day', :day, :settled, :reserved), (:key_id, 'month', :month, :settled, :reserved),

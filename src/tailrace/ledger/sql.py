@@ -9,6 +9,7 @@ from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+import msgspec
 import structlog
 
 from tailrace.errors import SettingsError, StoreError
@@ -17,7 +18,6 @@ from tailrace.ledger.backlog import Backlog
 from tailrace.ledger.base import (
     Budget,
     Count,
-    Grouping,
     Joined,
     Key,
     Ledger,
@@ -29,17 +29,24 @@ from tailrace.ledger.base import (
     Row,
     Scope,
     Settlement,
-    Total,
     Turn,
 )
 from tailrace.ledger.cursors import read_cursor
 from tailrace.ledger.database import Database
+from tailrace.ledger.expiry import Expiry, renew
 from tailrace.ledger.locks import Owners, new_owner
-from tailrace.ledger.reports import Latency, Point, Spending, Split, Step
+from tailrace.ledger.reports import Grouping, Latency, Point, Spending, Split, Step, Total
 from tailrace.ledger.spool import Spool
 from tailrace.ledger.texts import check_storable, is_storable
 
 _log = structlog.get_logger(__name__)
+
+
+class _Held(msgspec.Struct, frozen=True):
+    """A row that this process runs: who owns it, and how it was opened."""
+
+    owner: str
+    opening: Opening
 
 
 class SqlLedger(Ledger):
@@ -59,11 +66,12 @@ class SqlLedger(Ledger):
         self._clock = clock
         self._lessee = new_owner()
         self._backlog = Backlog(database, spool)
-        # As it goes: the owners of the rows that this process runs, and of those that it is about to
-        self._running: dict[str, str] = {}
+        self._expiry = Expiry(database, clock=clock)
+        # As it goes: the rows that this process runs, and the owners of those that it is about to
+        self._running: dict[str, _Held] = {}
         self._opening: dict[str, str] = {}
         self._forfeited: set[str] = set()
-        self._checkpoints = checkpoints.Checkpoints(database, owners=self._running, clock=clock)
+        self._checkpoints = checkpoints.Checkpoints(database, find_owner=self._find_owner, clock=clock)
         self._secret: bytes | None = None
 
     # Life
@@ -86,7 +94,7 @@ class SqlLedger(Ledger):
     async def close(self) -> None:
         await self._backlog.close()
         with contextlib.suppress(StoreError):
-            for name in self._names() - set(self._running.values()):
+            for name in self._names() - self._owners_of_running():
                 await self._database.write(checkpoints.drop_checkpoint, name)
         await self._database.close()
         if self._owners is not None:
@@ -95,21 +103,13 @@ class SqlLedger(Ledger):
     # Generations
 
     async def begin(self, opening: Opening) -> Opened | Joined:
-        scope = opening.scope
-        check_storable(
-            user=scope.user,
-            model=opening.model,
-            session_id=opening.session_id,
-            idempotency_key=opening.idempotency_key,
-            after=opening.after,
-            **{f"messages.{place}.id": turn.id for place, turn in enumerate(opening.turns)},
-        )
+        _check_opening(opening)
         owner = await self._serving().current()
         self._opening[opening.id] = owner
         try:
-            outcome = await self._database.write(openings.begin, opening, owner, self._clock())
+            outcome = await self._begin((opening, owner, self._clock()))
             if isinstance(outcome, Opened):
-                self._running[opening.id] = owner
+                self._running[opening.id] = _Held(owner, opening)
             return outcome
         finally:
             self._opening.pop(opening.id, None)
@@ -122,31 +122,37 @@ class SqlLedger(Ledger):
     def checkpoint(self, counts: Mapping[str, Count]) -> None:
         self._checkpoints.note(counts)
 
-    async def settle(self, settlement: Settlement) -> bool:
-        owner = self._running.get(settlement.id)
-        if owner is None:
+    async def settle(self, settlement: Settlement, *, patient: bool = False) -> bool:
+        held = self._running.get(settlement.id)
+        if held is None:
             return False
-        settling = self._database.write(settlements.settle, settlement, owner)
-        settling.add_done_callback(partial(self._settled, settlement, owner))
         try:
-            return await asyncio.shield(settling)
-        except StoreError:
+            settled = await self._settle(settlement, held, patient=patient)
+        except StoreError as error:
+            self._put_off(settlement, held, error)
             await self._backlog.written()
             return True
+        except asyncio.CancelledError:
+            self._settle_unseen(settlement, held)
+            raise
+        self._running.pop(settlement.id, None)
+        return settled
 
     async def sweep(self) -> list[str]:
         owners = self._serving()
         await self._backlog.adopt()
-        await owners.renew({*self._running.values(), *self._opening.values(), *self._backlog.owners})
+        await owners.renew({*self._owners_of_running(), *self._opening.values(), *self._backlog.owners})
         for owner in await self._database.look_up(checkpoints.list_owners):
             if owner not in owners.names:
                 await self._take_over(owners, owner)
-        return [id_ for name in owners.names for id_ in await self._interrupt_orphans(name)]
+        swept = [id_ for name in owners.names for id_ in await self._interrupt_orphans(name)]
+        await self._expiry.step()
+        return swept
 
     async def lost(self) -> list[str]:
-        ours = dict(self._running)
+        ours = list(self._running)
         alive: set[str] = set()
-        for name in set(ours.values()):
+        for name in self._owners_of_running():
             alive.update(await self._database.look_up(settlements.find_running, name))
         return [id_ for id_ in ours if id_ not in alive and id_ in self._running]
 
@@ -223,6 +229,10 @@ class SqlLedger(Ledger):
             return False
         return await self._database.write(sessions.delete_session, scope, session_id)
 
+    async def renew_sessions(self, scope: Scope, session_ids: Sequence[str]) -> None:
+        known = [session_id for session_id in session_ids if is_storable(scope.user, session_id)]
+        await self._database.write(renew, scope, known, self._clock())
+
     # Outbox
 
     async def due_parcels(self, *, limit: int) -> Sequence[Parcel]:
@@ -274,13 +284,57 @@ class SqlLedger(Ledger):
         )
         return [id_ for id_, done in zip(orphans, settled, strict=True) if done]
 
-    def _settled(self, settlement: Settlement, owner: str, settling: Future[bool]) -> None:
+    # How rows begin and end
+
+    def _begin(self, begin: openings.Begin) -> Future[Opened | Joined]:
+        if openings.is_plain(begin[0]):
+            return self._database.write_batched(openings.PLAIN, begin)
+        return self._database.write(openings.begin, *begin)
+
+    def _settle(self, settlement: Settlement, held: _Held, *, patient: bool) -> Future[bool]:
+        if settlements.is_plain(settlement):
+            settling = (settlement, held.owner, held.opening)
+            return self._database.write_batched(settlements.PLAIN, settling, patient=patient)
+        return self._database.write(settlements.settle, settlement, held.owner)
+
+    def _settle_unseen(self, settlement: Settlement, held: _Held) -> None:
+        """Nobody waits for it any more: settle it once more, which does no harm, to learn what comes of it."""
+        settling = self._settle(settlement, held, patient=False)
+        settling.add_done_callback(partial(self._note_settled, settlement, held))
+
+    def _note_settled(self, settlement: Settlement, held: _Held, settling: Future[bool]) -> None:
         error = settling.exception()
         if isinstance(error, StoreError):
-            _log.warning("settlement_spooled", generation=settlement.id, error=str(error))
-            self._backlog.add(settlement, owner)
-        if error is None or isinstance(error, StoreError):
+            self._put_off(settlement, held, error)
+        elif error is None:
             self._running.pop(settlement.id, None)
+
+    def _put_off(self, settlement: Settlement, held: _Held, error: StoreError) -> None:
+        """The database does not answer: let it wait on disk."""
+        _log.warning("settlement_spooled", generation=settlement.id, error=str(error))
+        self._backlog.add(settlement, held.owner)
+        self._running.pop(settlement.id, None)
+
+    def _find_owner(self, generation_id: str) -> str | None:
+        held = self._running.get(generation_id)
+        return None if held is None else held.owner
+
+    def _owners_of_running(self) -> set[str]:
+        return {held.owner for held in self._running.values()}
+
+
+def _check_opening(opening: Opening) -> None:
+    texts = (opening.scope.user, opening.model, opening.session_id, opening.idempotency_key, opening.after)
+    if is_storable(*texts, *[turn.id for turn in opening.turns]):
+        return
+    check_storable(
+        user=opening.scope.user,
+        model=opening.model,
+        session_id=opening.session_id,
+        idempotency_key=opening.idempotency_key,
+        after=opening.after,
+        **{f"messages.{place}.id": turn.id for place, turn in enumerate(opening.turns)},
+    )
 
 
 def _check_key(key: Key) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy.pool import StaticPool
 from tailrace.errors import SettingsError, StoreError
 from tailrace.ledger import migrations
 from tailrace.ledger.connection import Connection
-from tailrace.ledger.database import Database, P, Query, T, Work
+from tailrace.ledger.database import Batch, Database, P, Query, T, V, Work
 
 BUSY_S: Final = 5.0
 """How long to wait for another process's transaction."""
@@ -32,10 +32,11 @@ _WHERE: Final = "TAILRACE_DATA_DIR"
 
 _TOUCH: Final = Query("""-- See that the file can be written.
     UPDATE versions SET number = number WHERE name = 'keys'""")
-_CHECKPOINT_GROUPS: Final = 100
-"""After so many groups the write-ahead log is copied into the file, by a thread that holds up no opening with it."""
+_CHECKPOINT_PAGES: Final = 1500
+"""After about so many the write-ahead log is copied into the file, by a thread that holds up no opening with it."""
 
 _LAST_RESORT_PAGES: Final = 4000
+_PAGES_OF_GROUP: Final = 8
 _OLDEST: Final = (3, 35, 0)
 _SCHEME: Final = "sqlite:///"
 _log = structlog.get_logger(__name__)
@@ -62,7 +63,7 @@ class SqliteDatabase(Database):
         self._shared = shared
         self._busy_s = busy_s
         self._identity: tuple[int, int] | None = None
-        self._groups = 0
+        self._pages = 0
 
     async def open(self) -> None:
         await asyncio.to_thread(migrate, self._path)
@@ -92,6 +93,9 @@ class SqliteDatabase(Database):
     def report(self, make: Callable[P, Work[T]], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return self._reports.submit(partial(make, *args, **kwargs))
 
+    def write_batched(self, batch: Batch[V, T], value: V, *, patient: bool = False) -> Future[T]:
+        return self._writer.submit_batched(batch, value, patient=patient)
+
     # In the threads
 
     def _connect(self, *pragmas: str) -> sqlite3.Connection:
@@ -114,10 +118,11 @@ class SqliteDatabase(Database):
             return None
         return found.st_dev, found.st_ino
 
-    def _check(self) -> None:
+    def _check(self, works: int) -> None:
         """Before each group that is written."""
-        self._groups += 1
-        if self._groups % _CHECKPOINT_GROUPS == 0:
+        self._pages += _PAGES_OF_GROUP + works
+        if self._pages > _CHECKPOINT_PAGES:
+            self._pages = 0
             self._reports.order("PRAGMA wal_checkpoint(PASSIVE)")
         self._check_file()
 
@@ -202,5 +207,5 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 def _revision(connection: sqlite3.Connection) -> str | None:
     tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
-    found = connection.execute(migrations.FIND_REVISION.sqlite).fetchone() if tables else None
+    found = connection.execute(migrations.FIND_REVISION.sqlite[0]).fetchone() if tables else None
     return None if found is None else str(found[0])

@@ -13,7 +13,10 @@ _BLANK: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
 
 def is_storable(*texts: str | None) -> bool:
     """Whether each of these can be held as it is; None can."""
-    return not any(text is not None and _UNSTORABLE.search(text) for text in texts)
+    for text in texts:  # noqa: SIM110 - twice as fast as `any`, at each request
+        if text is not None and _UNSTORABLE.search(text):
+            return False
+    return True
 
 
 def check_storable(**texts: str | None) -> None:

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
-from tailrace.ledger.base import Count, Grouping, Page, Row, Scope, Total
+from tailrace.ledger.base import Count, Page, Row, Scope
 from tailrace.ledger.checkpoints import read_counts
 from tailrace.ledger.cursors import Place, make_page
 from tailrace.ledger.database import Query, Work
 from tailrace.ledger.prices import read_price
+from tailrace.ledger.reports import Grouping, Total
 
 _COLUMNS: Final = """id, created_at, key_id, user_name, provider, model, session_id, status, reason, input_tokens,
         output_tokens, reasoning_tokens, cached_input_tokens, source, delivered_tokens, cost, ttft_ms, duration_ms,

@@ -30,7 +30,7 @@ class Level(NamedTuple):
 
 def describe(levels: Sequence[Level]) -> dict[str, str]:
     """The `x-ratelimit-…` headers."""
-    return {name: value for level in levels for name, value in _headers(level)}
+    return {name: value for level in levels for name, value in _headers(level)} if levels else {}
 
 
 def too_many_streams(max_streams: int, levels: Sequence[Level]) -> RequestError:
@@ -45,9 +45,11 @@ def too_many_streams(max_streams: int, levels: Sequence[Level]) -> RequestError:
 
 def rate_limited(levels: Sequence[Level], tokens: int) -> RequestError | None:
     """The refusal for what takes longest to be there, so that it need not be done twice; None where all is there."""
+    if not levels:
+        return None
     waits = [(level.wait(1 if level.kind == "requests" else tokens), level) for level in levels]
-    wait, level = max(waits, default=(0.0, None))
-    if level is None or wait <= 0:
+    wait, level = max(waits)
+    if wait <= 0:
         return None
     seconds = math.ceil(wait)
     return RequestError(

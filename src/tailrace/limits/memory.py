@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from tailrace.limits.base import Lease, Limits, Quota
-from tailrace.limits.levels import MINUTE_S, Kind, Level, describe, rate_limited, too_many_streams
+from tailrace.limits.levels import MINUTE_S, Level, describe, rate_limited, too_many_streams
 
 
 class _Bucket:
@@ -27,9 +27,8 @@ class _Bucket:
         self.left = min(float(limit), self.left + max(0.0, now - self.at) * limit / MINUTE_S)
         self.at = now
 
-    def take(self, amount: int, now: float) -> None:
-        """Take so much, into debt if need be; a negative amount gives back, up to the limit."""
-        self.refill(self.limit, now)
+    def take(self, amount: int) -> None:
+        """Take so much of the level as it is, into debt if need be; a negative amount gives back, up to the limit."""
         self.left = min(float(self.limit), self.left - amount)
 
 
@@ -55,8 +54,12 @@ class _Account:
         return not self.streams and all(bucket.left >= bucket.limit for bucket in buckets)
 
     def levels(self) -> list[Level]:
-        kinds: tuple[tuple[Kind, _Bucket | None], ...] = (("requests", self.requests), ("tokens", self.tokens))
-        return [Level(kind, bucket.limit, bucket.left) for kind, bucket in kinds if bucket is not None]
+        levels = []
+        if self.requests is not None:
+            levels.append(Level("requests", self.requests.limit, self.requests.left))
+        if self.tokens is not None:
+            levels.append(Level("tokens", self.tokens.limit, self.tokens.left))
+        return levels
 
 
 def _refilled(bucket: _Bucket | None, limit: int | None, now: float) -> _Bucket | None:
@@ -69,7 +72,7 @@ def _refilled(bucket: _Bucket | None, limit: int | None, now: float) -> _Bucket 
 
 
 class _MemoryLease(Lease):
-    """Takes from the account's buckets of now, and gives back to the same: a changed quota may bring others."""
+    """Takes from an account's buckets, which were just refilled; gives back to the same, though it may have others."""
 
     def __init__(self, account: _Account, tokens: int, clock: Callable[[], float]) -> None:
         self._account = account
@@ -79,28 +82,31 @@ class _MemoryLease(Lease):
         self._clock = clock
         self._open = True
         account.streams += 1
-        self._take(requests=1, tokens=tokens)
+        self._take(1, tokens)
         self.headers = describe(account.levels())
 
     async def settle(self, tokens: int) -> None:
-        self._end(requests=0, tokens=tokens - self._tokens)
+        self._end(0, tokens - self._tokens)
 
     async def cancel(self) -> None:
-        self._end(requests=-1, tokens=-self._tokens)
+        self._end(-1, -self._tokens)
 
-    def _end(self, *, requests: int, tokens: int) -> None:
+    def _end(self, requests: int, tokens: int) -> None:
         if not self._open:
             return
         self._open = False
         self._account.streams -= 1
-        self._take(requests=requests, tokens=tokens)
-
-    def _take(self, *, requests: int, tokens: int) -> None:
         now = self._clock()
+        for bucket in (self._requests_bucket, self._tokens_bucket):
+            if bucket is not None:
+                bucket.refill(bucket.limit, now)
+        self._take(requests, tokens)
+
+    def _take(self, requests: int, tokens: int) -> None:
         if self._requests_bucket is not None:
-            self._requests_bucket.take(requests, now)
+            self._requests_bucket.take(requests)
         if self._tokens_bucket is not None:
-            self._tokens_bucket.take(tokens, now)
+            self._tokens_bucket.take(tokens)
 
 
 class MemoryLimits(Limits):
@@ -142,7 +148,9 @@ class MemoryLimits(Limits):
     def _refilled(self, key_id: str, quota: Quota) -> _Account:
         now = self._clock()
         self._forget(now)
-        account = self._accounts.setdefault(key_id, _Account())
+        account = self._accounts.get(key_id)
+        if account is None:
+            account = self._accounts[key_id] = _Account()
         account.refill(quota, now)
         return account
 

@@ -143,12 +143,9 @@ def sound(payload: bytes) -> bytes:
 
 def _framed(events: list[Event], kind: str, frame: bytes) -> list[Event]:
     """The events of one frame with its bytes in the last that stays where it stands: no start, and no usage."""
-    framed = [_without(event) for event in events]
-    if kind == FRAME and framed and not isinstance(framed[-1], (Started, UsageReported)):
-        framed[-1] = msgspec.structs.replace(framed[-1], frame=frame)
-    else:
-        framed.append(_bare(kind, frame))
-    return framed
+    if kind == FRAME and events and not isinstance(events[-1], (Started, UsageReported)):
+        return [*map(_without, events[:-1]), msgspec.structs.replace(events[-1], frame=frame)]
+    return [*map(_without, events), _bare(kind, frame)]
 
 
 def _without(event: Event) -> Event:

@@ -51,6 +51,7 @@ class HttpProvider(Provider):
         self._host = urlsplit(base_url).hostname or ""
         self._headers = _override(self._own_headers(api_key), headers)
         check_headers(self._headers)
+        self._asking = self._ask_with({})
         self._secrets = [api_key or "", *headers.values(), *_credentials(headers)]
 
     async def open(self) -> None:
@@ -64,10 +65,15 @@ class HttpProvider(Provider):
 
         Raises RequestError too: the request asks for what this format can't say, so it is refused, never thinned out.
         """
-        body = self._write(request)
         answer = _Answer(sink, lambda headers: self._choose_reader(headers, request))
+        body, headers = self._write(request), self._headers_for(request)
         try:
-            await self._ask(body, answer, self._headers_for(request))
+            await self._transport.exchange("POST", self._chat_path, headers=headers, body=body, receiver=answer)
+        except UpstreamError as error:
+            # Servers are seen to drop the connection instead of ending the body: it was whole if they said so before.
+            if error.code != "upstream_cut" or not answer.complete:
+                raise self._sign(error) from None
+        try:
             return answer.finish()
         except UpstreamError as error:
             raise self._sign(error) from None
@@ -95,6 +101,10 @@ class HttpProvider(Provider):
     def _read_models(self, listing: Any) -> list[str]:
         """The names in the parsed answer to the question for models."""
 
+    def _ask_with(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers of a request that needs these beside those of all."""
+        return _override({"content-type": JSON, "accept": self._accept, **headers}, self._headers)
+
     def _choose_framing(self, media_type: str) -> Framing | None:
         """How a body of this type is cut, None if it is none that may come. An answer without a type is a stream."""
         if media_type in {EVENT_STREAM, ""}:
@@ -110,18 +120,9 @@ class HttpProvider(Provider):
         reader.keeps_frames = request.reads == self.kind
         return reader
 
-    def _headers_for(self, request: ChatRequest) -> dict[str, str]:
-        """The headers that only this request needs."""
-        return {}
-
-    async def _ask(self, body: bytes, answer: _Answer, asked: Mapping[str, str]) -> None:
-        headers = _override({"content-type": JSON, "accept": self._accept, **asked}, self._headers)
-        try:
-            await self._transport.exchange("POST", self._chat_path, headers=headers, body=body, receiver=answer)
-        except UpstreamError as error:
-            # Servers are seen to drop the connection instead of ending the body: it was whole if they said so before.
-            if error.code != "upstream_cut" or not answer.complete:
-                raise
+    def _headers_for(self, request: ChatRequest) -> Mapping[str, str]:
+        """The headers of this request."""
+        return self._asking
 
     def _sign(self, error: UpstreamError) -> UpstreamError:
         return UpstreamError(
@@ -141,6 +142,7 @@ class _Answer:
         self._sink = sink
         self._choose_reader = choose_reader
         self._reader: AnswerReader | None = None
+        self._finish: Finish | None = None
         self._status = 0
         self._headers: Mapping[str, str] = {}
         self._refusal = bytearray()
@@ -160,7 +162,7 @@ class _Answer:
         self._sink(reader.feed(data))
         if reader.done:
             # A failure raised here closes the connection at once, where True would wait for the body's end.
-            reader.finish()
+            self._finish = reader.finish()
         return reader.done
 
     @property
@@ -170,6 +172,8 @@ class _Answer:
 
     def finish(self) -> Finish:
         """The body has ended. Raises UpstreamError for a refusal or a broken answer."""
+        if self._finish is not None:
+            return self._finish
         if self._reader is None:
             raise self._refused()
         if events := self._reader.flush():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tailrace.errors import RequestError
-from tailrace.requests import ChatRequest, Native, Part, Reasoning, ToolResult
+from tailrace.requests import ChatRequest, Native, Part, Reasoning, Text, ToolResult
 
 
 def refuse_foreign(request: ChatRequest, kind: str) -> None:
@@ -28,7 +28,8 @@ def _natives(request: ChatRequest) -> Iterator[Native]:
     yield from (tool.native for tool in request.tools if tool.native is not None)
     for message in request.messages:
         for part in message.parts:
-            yield from _natives_of(part)
+            if type(part) is not Text or part.native is not None:
+                yield from _natives_of(part)
 
 
 def _natives_of(part: Part) -> Iterator[Native]:

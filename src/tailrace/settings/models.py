@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -13,6 +14,8 @@ from tailrace.settings.presets import PRESETS
 from tailrace.settings.tables import ModelSettings, Settings
 
 SIMULATED: Final = "simulated"
+
+_MOST_KNOWN: Final = 1024
 
 _PREFIXES: Final = ((re.compile(r"gpt-|chatgpt-|o\d+(-|$)"), "openai"), (re.compile(r"claude-"), "anthropic"))
 _VARIABLES: Final = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
@@ -41,6 +44,7 @@ class Models:
         self._providers = settings.providers
         self._extra = dict(extra or {})
         self.default = settings.default_model or self._first_default()
+        self._resolved = functools.lru_cache(maxsize=_MOST_KNOWN)(self._resolve)
 
     def resolve(self, name: str | None = None, *, backend: str | None = None) -> ResolvedModel:
         """Find who answers for `name`, else for the default of `backend`, else for the default of all.
@@ -48,6 +52,9 @@ class Models:
         With `backend`, `name` is that provider's own name of the model. Raises RequestError: 404 `model_not_found`,
         400 `unknown_backend`, 503 `provider_off`.
         """
+        return self._resolved(name, backend)
+
+    def _resolve(self, name: str | None, backend: str | None) -> ResolvedModel:
         if backend is not None:
             return self._on(self._of_backend(backend, name))
         asked = self.default if name is None else name

@@ -32,7 +32,7 @@ def decode_run(run: bytes) -> list[Event]:
 
 def sound_text(text: str) -> str:
     """The text with each surrogate, which no UTF-8 can hold, as U+FFFD."""
-    return _SURROGATES.sub("\ufffd", text)
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
 def _sound(event: Event) -> Event:

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from functools import cache
 from itertools import chain
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-from tailrace.events import Failed, Finished, Started
+from tailrace.events import Event, Failed, Finished, Started
 from tailrace.streamlog.codec import encode_run, sound_text
 from tailrace.streamlog.ring import RingLog
 
 _LARGEST_RUN: Final = 4096
 _ROWS: Final = (64, 16, 4, 1)
-"""So many runs to a statement: with each the thread lets go of the interpreter, and must wait to have it back."""
+"""So many rows to a statement: with each the thread lets go of the interpreter, and must wait to have it back."""
 
-_ADD_LOG: Final = """INSERT OR REPLACE INTO logs (number, id, owner, dialect, session_id, chat_id, created_at, since)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
-_ADD_RUNS: Final = "INSERT INTO runs (number, log, tail, previous, events) VALUES "
+_ADD_LOG: Final = """INSERT OR REPLACE INTO logs (tail, last_run, start_run, ended_at, torn, number, id, owner,
+    dialect, session_id, chat_id, created_at, since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_ADD_RUN: Final = "INSERT OR FAIL INTO runs (number, log, tail, previous, events) VALUES (?, ?, ?, ?, ?)"
 _SEAL: Final = "UPDATE logs SET tail = ?, last_run = ?, start_run = ?, ended_at = ?, torn = ? WHERE number = ?"
 
+_UNSEALED: Final = (0, None, None, None, 0)
+_TERMINALS: Final = (Finished, Failed)
 
-@cache
-def _add_runs(count: int) -> str:
-    return _ADD_RUNS + ", ".join(["(?, ?, ?, ?, ?)"] * count)
+_Row: TypeAlias = tuple[object, ...]
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,9 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     start: int | None = None
 
 
+_NOWHERE: Final = Written()
+
+
 class Followed:
     """A log on its way into the file. Only the file's thread changes `written`, and only when that is committed."""
 
@@ -48,7 +52,7 @@ class Followed:
 
     def __init__(self, log: RingLog) -> None:
         self.log = log
-        self.written = Written()
+        self.written = _NOWHERE
 
     @property
     def behind(self) -> bool:
@@ -64,53 +68,70 @@ class Group:
         self.next_log = next_log
         self.next_run = next_run
         self._now = now
-        self._logs: list[tuple[object, ...]] = []
-        self._runs: list[tuple[object, ...]] = []
-        self._seals: list[tuple[object, ...]] = []
+        self._logs: list[_Row] = []
+        self._runs: list[_Row] = []
+        self._seals: list[_Row] = []
 
     def add(self, one: Followed) -> Written:
         """Add what there is of a log; how far it will be in the file then."""
-        log = one.log
-        before = one.written if one.written.file == self._file else Written()
-        number = before.number or self._add_log(log)
-        events = log.read(before.tail, _LARGEST_RUN)
-        if not events:
-            return msgspec.structs.replace(before, file=self._file, number=number)
-        run, tail = self.next_run, before.tail + len(events)
-        self.next_run += 1
-        start = before.start
-        if start is None and any(isinstance(event, Started) for event in events):
-            start = run
-        self._runs.append((run, number, tail, before.run, encode_run(events)))
-        written = Written(file=self._file, number=number, tail=tail, run=run, start=start)
-        if isinstance(events[-1], (Finished, Failed)):
-            self.seal(written)
+        before = one.written if one.written.file == self._file else _NOWHERE
+        number = before.number or self.next_log
+        events = one.log.read(before.tail, _LARGEST_RUN)
+        written = self._add_run(number, before, events)
+        seal = self._seal(written) if events and type(events[-1]) in _TERMINALS else None
+        if not before.number:
+            self.next_log += 1
+            since = self.next_run if written.run is None else written.run
+            self._logs.append((*(seal or _UNSEALED), number, *_names(one.log), one.log.created_at, since))
+        elif seal is not None:
+            self._seals.append((*seal, number))
         return written
 
     def seal(self, written: Written, *, torn: bool = False) -> None:
         """Nothing follows in this log."""
-        if written.file != self._file:
-            return
-        self._seals.append((written.tail, written.run, written.start, self._now, torn, written.number))
+        if written.file == self._file:
+            self._seals.append((*self._seal(written, torn=torn), written.number))
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write it all."""
-        connection.executemany(_ADD_LOG, self._logs)
-        self._write_runs(connection)
+        _insert(connection, _ADD_LOG, self._logs)
+        _insert(connection, _ADD_RUN, self._runs)
         connection.executemany(_SEAL, self._seals)
 
-    def _write_runs(self, connection: sqlite3.Connection) -> None:
-        done = 0
-        for size in _ROWS:
-            while len(self._runs) - done >= size:
-                rows = self._runs[done : done + size]
-                connection.execute(_add_runs(size), tuple(chain.from_iterable(rows)))
-                done += size
+    def _add_run(self, number: int, before: Written, events: Sequence[Event]) -> Written:
+        if not events:
+            return msgspec.structs.replace(before, file=self._file, number=number)
+        run, tail, start = self.next_run, before.tail + len(events), before.start
+        self.next_run += 1
+        if start is None and any(type(event) is Started for event in events):
+            start = run
+        self._runs.append((run, number, tail, before.run, encode_run(events)))
+        return Written(file=self._file, number=number, tail=tail, run=run, start=start)
 
-    def _add_log(self, log: RingLog) -> int:
-        number = self.next_log
-        self.next_log += 1
-        names = (log.id, log.owner, log.dialect, log.session_id, log.chat_id)
-        sound = (None if name is None else sound_text(name) for name in names)
-        self._logs.append((number, *sound, log.created_at, self.next_run))
-        return number
+    def _seal(self, written: Written, *, torn: bool = False) -> _Row:
+        return written.tail, written.run, written.start, self._now, int(torn)
+
+
+def _names(log: RingLog) -> _Row:
+    return (
+        sound_text(log.id),
+        sound_text(log.owner),
+        sound_text(log.dialect),
+        None if log.session_id is None else sound_text(log.session_id),
+        None if log.chat_id is None else sound_text(log.chat_id),
+    )
+
+
+def _insert(connection: sqlite3.Connection, insert: str, rows: Sequence[_Row]) -> None:
+    done = 0
+    for size in _ROWS:
+        while len(rows) - done >= size:
+            connection.execute(_repeat(insert, size), tuple(chain.from_iterable(rows[done : done + size])))
+            done += size
+
+
+@cache
+def _repeat(insert: str, count: int) -> str:
+    """The statement for so many rows."""
+    head, values, row = insert.rpartition("VALUES ")
+    return head + values + ", ".join([row] * count)

@@ -19,7 +19,6 @@ class RingLog(StreamLog):
     __slots__ = (
         "_delivered",
         "_events",
-        "_quiet_since",
         "_remote",
         "_viewers",
         "chat_id",
@@ -29,6 +28,7 @@ class RingLog(StreamLog):
         "on_abandoned",
         "on_append",
         "owner",
+        "quiet_since",
         "session_id",
         "tail",
         "terminal",
@@ -54,7 +54,7 @@ class RingLog(StreamLog):
         self.tail = 0
         self.terminal: Finished | Failed | None = None
         self.torn = False
-        self._quiet_since: float | None = None
+        self.quiet_since: float | None = None  # of one that has ended: when it was first seen without a viewer
         self._delivered = 0
 
     def append(self, events: Sequence[Event]) -> None:
@@ -76,13 +76,13 @@ class RingLog(StreamLog):
 
     def attach(self, viewer: Viewer) -> None:
         self._viewers = (*self._viewers, viewer)
-        self._quiet_since = None
+        self.quiet_since = None
 
     def detach(self, viewer: Viewer) -> None:
         if viewer not in self._viewers:
             return
         self._delivered = max(self._delivered, viewer.position)
-        self._viewers = tuple(other for other in self._viewers if other is not viewer)
+        self._viewers = tuple([other for other in self._viewers if other is not viewer])
         self._see_whether_abandoned()
 
     def note_remote(self, viewers: int, delivered: int) -> None:
@@ -99,7 +99,7 @@ class RingLog(StreamLog):
 
     @property
     def delivered(self) -> int:
-        return max(self._delivered, *(viewer.position for viewer in self._viewers), 0)
+        return max([self._delivered, *[viewer.position for viewer in self._viewers]])
 
     @property
     def viewers(self) -> int:
@@ -111,9 +111,9 @@ class RingLog(StreamLog):
             viewer.tick(now)
         if self.terminal is None or self._viewers:
             return True
-        if self._quiet_since is None:
-            self._quiet_since = now
-        return now - self._quiet_since < LINGER_S
+        if self.quiet_since is None:
+            self.quiet_since = now
+        return now - self.quiet_since < LINGER_S
 
 
 class Ring:
@@ -151,11 +151,15 @@ class Ring:
 
     def sweep(self, now: float) -> None:
         """Tick every viewer and let go of the logs that nobody came back to; `now` is the event loop's clock."""
-        logs = list(self._logs.values())
-        wanted = [log.tick(now) for log in logs]
-        for log in [log for log, keep in zip(logs, wanted, strict=True) if not keep]:
-            del self._logs[log.id]
-        self._shed()
+        idle = 0
+        for log in list(self._logs.values()):
+            # Of those that linger there are many, and nothing is to be done for them
+            lingers = log.quiet_since is not None and now - log.quiet_since < LINGER_S
+            if not (lingers or log.tick(now)):
+                del self._logs[log.id]
+            idle += log.quiet_since is not None
+        if idle > self._max_idle:
+            self._shed()
 
     def _shed(self) -> None:
         idle = [log for log in self._logs.values() if log.terminal is not None and not log.viewers]

@@ -35,7 +35,8 @@ def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
         # Exclusive: the system frees the file when the process dies, so whoever gets it finds only logs of the dead
         for pragma in ("locking_mode = EXCLUSIVE", "auto_vacuum = INCREMENTAL", "journal_mode = WAL"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
-        connection.execute("PRAGMA synchronous = NORMAL")
+        for pragma in ("synchronous = NORMAL", "temp_store = MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
         is_new = _prepare(connection)
     except BaseException:
         connection.close()

@@ -2,7 +2,8 @@
 
 Each stored response has a session of its own, named like it. It keeps the turns that were new with it, then the answer,
 and before them, where it went on from another response, a turn that is nothing but that one's id. So any response may
-be gone on from, as often as one likes and at the same time, and no turn is kept twice.
+be gone on from, as often as one likes and at the same time, and no turn is kept twice. The ledger forgets those that
+nobody has gone on from for thirty days.
 
 An answer that an upstream of the same format gave has its output behind its parts, by which it goes back there just as
 it came, and in which its items are found by the names that the upstream gave them.
@@ -10,7 +11,7 @@ it came, and in which its items are found by the names that the upstream gave th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -26,9 +27,9 @@ from tailrace.dialects.openai_responses import (
     parse_item_id,
     prefix_of,
     read_item,
+    send_back,
     stream_id_of,
     without_output,
-    write_items,
 )
 from tailrace.errors import RequestError
 from tailrace.generation import read_turns, write_turns
@@ -36,6 +37,8 @@ from tailrace.ledger import Ledger, Scope, Turn
 from tailrace.requests import Message, ToolCall, ToolResult
 
 _NOTHING: Final = b"[]"
+_YOUNG_S: Final = 86_400.0
+"""How long after it was made the use of a response need not be noted: it is kept for thirty days more than that."""
 
 
 class Archive:
@@ -54,29 +57,45 @@ class Archive:
 
     async def recall(self, scope: Scope, response_id: str) -> tuple[Turn, ...]:
         """The conversation up to and with a response. Raises RequestError 400 where any of it is not stored."""
-        turns: list[Turn] = []
+        return _join(await self._trace(scope, response_id))
+
+    async def go_on(self, scope: Scope, response_id: str, *, now: float) -> tuple[Turn, ...]:
+        """The same, for a response that goes on from it: none of it expires before that one does."""
+        traced = await self._trace(scope, response_id)
+        await self._note_use(scope, traced, now)
+        return _join(traced)
+
+    async def _trace(self, scope: Scope, response_id: str) -> dict[str, list[Turn]]:
+        """The turns of a response and of all before it, the oldest first. Raises RequestError 400."""
+        traced: dict[str, list[Turn]] = {}
         wanted: str | None = response_id
         while wanted is not None:
-            own = await self._history(scope, wanted)
-            if not own:
+            traced[wanted] = turns = await self._history(scope, wanted)
+            if not turns:
                 told = f"Previous response with id '{wanted[:80]}' not found."
                 raise RequestError(400, "previous_response_not_found", told, field="previous_response_id")
-            wanted = own[0].id if _is_link(own[0]) else None
-            turns[:0] = own if wanted is None else own[1:]
-        return tuple(turns)
+            wanted = turns[0].id if _is_link(turns[0]) else None
+        return dict(reversed(traced.items()))
 
-    async def find_items(self, scope: Scope, item_ids: Iterable[str]) -> dict[str, Message]:
-        """What stands behind the ids of output items; those that are not stored are left out."""
+    async def find_items(self, scope: Scope, item_ids: Iterable[str], *, now: float) -> dict[str, Message]:
+        """What stands behind the ids of output items, to go on from; those that are not stored are left out."""
+        histories: dict[str, list[Turn]] = {}
         answers: dict[str, Message] = {}
         found: dict[str, Message] = {}
         for item_id in item_ids:
             if (name := parse_adopted_id(item_id) or parse_item_id(item_id)) is None:
                 continue
             if name.response_id not in answers:
-                answers[name.response_id] = _answer_in(await self._history(scope, name.response_id))
+                histories[name.response_id] = turns = await self._history(scope, name.response_id)
+                answers[name.response_id] = _answer_in(turns)
             if (item := _find_item(answers[name.response_id], name)) is not None:
                 found[item_id] = item
+        await self._note_use(scope, histories, now)
         return found
+
+    async def _note_use(self, scope: Scope, histories: Mapping[str, Sequence[Turn]], now: float) -> None:
+        if any(turns and now - turns[0].created_at > _YOUNG_S for turns in histories.values()):
+            await self._ledger.renew_sessions(scope, tuple(histories))
 
     async def _history(self, scope: Scope, response_id: str) -> list[Turn]:
         return [] if stream_id_of(response_id) is None else await self._ledger.history(scope, response_id)
@@ -112,6 +131,10 @@ def list_turns(turns: Iterable[Turn]) -> list[dict[str, Any]]:
     return items
 
 
+def _join(traced: Mapping[str, Sequence[Turn]]) -> tuple[Turn, ...]:
+    return tuple(turn for turns in traced.values() for turn in turns if not _is_link(turn))
+
+
 def _is_link(turn: Turn) -> bool:
     return turn.content == _NOTHING and stream_id_of(turn.id) is not None
 
@@ -133,7 +156,7 @@ def _as_it_came(message: Message) -> Message:
     """An answer by its own items, for an upstream of the same format."""
     if not (output := output_of(message)):
         return message
-    return msgspec.structs.replace(without_output(message), verbatim=write_items(output))
+    return msgspec.structs.replace(without_output(message), verbatim=send_back(output))
 
 
 def _keep_answered(message: Message, answered: set[str]) -> Message:

@@ -60,8 +60,9 @@ class Responses:
             return resumed
         body = await read_json(request, max_body=self._max_body)
         asked = read_response(body)
-        new = asked.read_input(await self._archive.find_items(caller.scope, asked.references))
-        older = await self._recall(asked, caller, new)
+        now = time.time()
+        new = asked.read_input(await self._archive.find_items(caller.scope, asked.references, now=now))
+        older = await self._recall(asked, caller, new, now)
         alone = asked.conversation is None and caller.session_id is None
         call = asked.to_call(older, new, whole=alone)
         filing = _file(asked, new, stored=alone and asked.stored)
@@ -118,7 +119,9 @@ class Responses:
         items = list_turns(turn for turn in turns if turn.generation_id != own)
         return answer_json(_page(items, request), request)
 
-    async def _recall(self, asked: ResponseBody, caller: Caller, new: Sequence[Message]) -> tuple[Message, ...]:
+    async def _recall(
+        self, asked: ResponseBody, caller: Caller, new: Sequence[Message], now: float
+    ) -> tuple[Message, ...]:
         """The conversation that is gone on with."""
         previous = asked.previous_response_id
         if previous is None:
@@ -130,7 +133,7 @@ class Responses:
         if log is not None and log.terminal is None:
             told = f"the response {previous} is still being made"
             raise RequestError(400, "response_in_progress", told, field="previous_response_id")
-        return read_conversation(await self._archive.recall(caller.scope, previous), new)
+        return read_conversation(await self._archive.go_on(caller.scope, previous, now=now), new)
 
     async def _get(self, request: Request, caller: Caller) -> RingLog:
         """The log of a stored response. Raises RequestError 404."""

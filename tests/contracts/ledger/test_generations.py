@@ -52,10 +52,11 @@ async def test_only_its_owner_settles_a_row(installation: Installation) -> None:
     assert (await row(second, opened)).output_tokens == 1
 
 
-async def test_a_settlement_outlives_its_caller(ledger: Ledger) -> None:
+@pytest.mark.parametrize("patient", [False, True])
+async def test_a_settlement_outlives_its_caller(ledger: Ledger, patient: bool) -> None:
     """A task that is cancelled while it settles has settled."""
     opened = await begun(ledger)
-    task = asyncio.create_task(ledger.settle(settlement(opened)))
+    task = asyncio.create_task(ledger.settle(settlement(opened), patient=patient))
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -178,10 +178,11 @@ def test_usage(usage: UsageReported, expected: dict[str, Any]) -> None:
     ],
 )
 def test_refusals(status: int, code: str, kind: str) -> None:
-    """A refusal is Anthropic's error object, of the type that stands for its status."""
+    """A refusal is Anthropic's error object, of the type that stands for its status; the place comes first."""
     media_type, body = ANTHROPIC.refusal(RequestError(status, code, "No.", field="messages"), "req_1")
+    error = {"type": kind, "message": "messages: No."}
     assert media_type == "application/json"
-    assert json.loads(body) == {"type": "error", "error": {"type": kind, "message": "No."}, "request_id": "req_1"}
+    assert json.loads(body) == {"type": "error", "error": error, "request_id": "req_1"}
 
 
 @pytest.mark.parametrize(
@@ -206,6 +207,23 @@ def test_failures(status: int, code: str, kind: str) -> None:
     error = {"type": "error", "error": {"type": kind, "message": "No."}}
     assert json.loads(ANTHROPIC.failure(failed, [], "req_1")[1]) == {**error, "request_id": "req_1"}
     assert payloads([failed]) == [error]
+
+
+@pytest.mark.parametrize(
+    ("field", "place"),
+    [
+        ("messages[3].content", "messages"),
+        ("stop", "stop_sequences"),
+        ("reasoning_effort", "output_config.effort"),
+        ("response_format.json_schema", "output_config.format"),
+        ("parallel_tool_calls", "tool_choice.disable_parallel_tool_use"),
+        ("tools.0.strict", "tools.0.strict"),
+    ],
+)
+def test_a_place_that_an_upstream_blames(field: str, place: str) -> None:
+    """It comes before the words by this format's own name; where turns have other numbers it is told without."""
+    failed = Failed(code="unsupported", message="No.", status=400, field=field)
+    assert json.loads(ANTHROPIC.failure(failed, [], "req_1")[1])["error"]["message"] == f"{place}: No."
 
 
 # Models

@@ -29,7 +29,7 @@ from tailrace.web.feed import Cursor
 
 MESSAGE = (
     '{"id":"msg_0123456789abcdef01234567","type":"message","role":"assistant","model":"gpt-4o","content":[],'
-    '"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}}'
+    '"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":0}}'
 )
 
 WHOLE_STREAM = """\

@@ -189,6 +189,25 @@ def test_errors() -> None:
     assert OLLAMA_GENERATE.failure(failed, [failed], "req_1") == ("application/json", b'{"error":"cut"}')
 
 
+@pytest.mark.parametrize(
+    ("dialect", "field", "place"),
+    [
+        (OLLAMA, "messages[3].content", "messages"),
+        (OLLAMA_GENERATE, "messages[3].content", "prompt"),
+        (OLLAMA, "max_tokens", "options.num_predict"),
+        (OLLAMA, "reasoning_effort", "think"),
+        (OLLAMA, "response_format.json_schema", "format"),
+        (OLLAMA, "tools.0.strict", "tools.0.strict"),
+    ],
+)
+def test_a_place_that_an_upstream_blames(dialect: Dialect, field: str, place: str) -> None:
+    """It comes before the words by this format's own name; where turns have other numbers it is told without."""
+    failed = Failed(code="unsupported", message="No.", status=400, field=field)
+    told = json.dumps({"error": f"{place}: No."}, separators=(",", ":")).encode()
+    assert dialect.failure(failed, [failed], "req_1") == ("application/json", told)
+    assert encode_all(dialect, [failed]) == told + b"\n"
+
+
 def test_models() -> None:
     """The client's types take the lists, a model and the version."""
     model = ListedModel(name="openai/gpt-4o", provider="openai", since=1_700_000_000.0)

@@ -8,6 +8,7 @@ import pytest
 
 from tailrace.errors import UpstreamError
 from tailrace.events import Event, ToolCallDelta, ToolCallStarted
+from tailrace.providers.openai.chunks import OpenAIReader
 from tailrace.providers.openai.payloads import FunctionPiece, ToolCallPiece
 from tailrace.providers.openai.tool_calls import ToolCalls
 
@@ -110,6 +111,15 @@ def test_another_choice() -> None:
     events: list[Event] = []
     ToolCalls(choice=2, nonce="n").take(piece(name="f"), events)
     assert events == [ToolCallStarted(call=0, id="call_n2_0", name="f", choice=2)]
+
+
+def test_another_answer() -> None:
+    """Ids that are made up differ between answers, though nobody gave a nonce, and are one answer's own throughout."""
+    chunk = b'data: {"choices":[{"delta":{"tool_calls":[{"index":%d,"function":{"name":"f"}}]}}]}\n\n'
+    answers = [OpenAIReader(model="m", now=0.0).feed(chunk % 0 + chunk % 1) for _ in range(2)]
+    first, second = [[event.id for event in events if isinstance(event, ToolCallStarted)] for events in answers]
+    assert len({*first, *second}) == 4
+    assert first[0].removesuffix("_0") == first[1].removesuffix("_1")
 
 
 def test_no_name() -> None:

@@ -15,8 +15,7 @@ from tailrace.dialects.anthropic.natives import FORMAT, Keeping, keep
 from tailrace.dialects.anthropic.tools import ToolBody, ToolChoiceBody
 from tailrace.dialects.base import Call
 from tailrace.dialects.body import OnDisconnectField
-from tailrace.dialects.faults import own_places
-from tailrace.errors import RequestError
+from tailrace.dialects.faults import explain_as_vendors
 from tailrace.requests import ChatRequest, Native, ResponseFormat
 
 
@@ -191,19 +190,6 @@ def _read(body: bytes, model: type[_Body]) -> _Body:
     try:
         asked = model.model_validate_json(body, strict=True)
     except ValidationError as error:
-        raise _refuse(error) from None
+        raise explain_as_vendors(error) from None
     check_turns(asked.messages, with_history=asked.session_id is not None)
     return asked
-
-
-def _refuse(error: ValidationError) -> RequestError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    kind = first["type"]
-    told = "must not be empty" if kind == "too_short" else first["msg"].removeprefix("Value error, ")
-    if kind == "json_invalid":
-        return RequestError(400, "invalid_json", f"the body is not JSON: {told.removeprefix('Invalid JSON: ')}")
-    field = ".".join(map(str, own_places(first["loc"])))
-    if not field:
-        return RequestError(400, "invalid_type", "the body must be a JSON object")
-    code = "unsupported" if kind == "unsupported" else "invalid_value"
-    return RequestError(400, code, f"{field}: {told}", field=field)

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from tailrace.dialects.anthropic.natives import FORMAT, Keeping
 from tailrace.dialects.base import json_bytes
-from tailrace.dialects.messages import branch_of_content
+from tailrace.dialects.content import branch_of_content, read_content
 from tailrace.requests import Image, Native, Reasoning, Text, ToolCall, ToolResult
 
 _KNOWN: Final = ("text", "image", "thinking", "redacted_thinking", "tool_use", "tool_result")
@@ -177,13 +177,7 @@ class ToolResultBlock(Keeping):
 
     def to_part(self) -> ToolResult:
         """The same in tailrace's own words."""
-        match self.content:
-            case None:
-                content: tuple[Text | Image | Native, ...] = ()
-            case str(text):
-                content = (Text(text=text),)
-            case blocks:
-                content = tuple(block.to_part() for block in blocks)
+        content = read_content(self.content)
         return ToolResult(id=self.tool_use_id, content=content, is_error=bool(self.is_error), native=self.native)
 
 

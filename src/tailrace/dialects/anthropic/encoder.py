@@ -52,8 +52,8 @@ class AnthropicEncoder(Encoder):
 
     def _frames(self, event: Event) -> list[bytes]:
         match event:
-            case Started(model=model):
-                return self._begin(model)
+            case Started():
+                return self._begin(event)
             case UsageReported():
                 self._usage = event
                 return []
@@ -65,12 +65,13 @@ class AnthropicEncoder(Encoder):
                 moves = self._blocks.take(event)
                 return [*self._begin(), *map(_write_move, moves)] if moves else []
 
-    def _begin(self, model: str = "") -> list[bytes]:
-        """The message's start, once; what went in is known only at the end."""
+    def _begin(self, started: Started | None = None) -> list[bytes]:
+        """The message's start, once; what went in is often known only at the end, and told again there."""
         if self._begun:
             return []
         self._begun = True
-        message = message_json(self._stream_id, model, usage_json(None))
+        model, asked = (started.model, started.input_tokens) if started else ("", None)
+        message = message_json(self._stream_id, model, usage_json(UsageReported(input_tokens=asked)))
         return [_write("message_start", {"message": message})]
 
     def _finish(self, event: Finished) -> list[bytes]:

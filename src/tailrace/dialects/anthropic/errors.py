@@ -1,4 +1,4 @@
-"""Anthropic's error objects, in an HTTP answer and in a stream.
+"""Anthropic's error objects, in an HTTP answer and in a stream. A message begins with the place that is to blame.
 
 The format: https://platform.claude.com/docs/en/api/errors.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from tailrace.dialects.base import json_bytes
+from tailrace.dialects.faults import find_place, lead
 from tailrace.errors import RequestError
 from tailrace.events import Failed
 
@@ -30,16 +31,26 @@ _KINDS_BY_CODE: Final = {
     "cancelled": "api_error",
 }
 
+# What this format calls the places that tailrace names by chat completions' words.
+_PLACES: Final = {
+    "messages": "messages",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    "reasoning_effort": "output_config.effort",
+    "response_format": "output_config.format",
+    "stop": "stop_sequences",
+}
+
 
 def write_refusal(error: RequestError, request_id: str) -> bytes:
     """A refusal's body."""
-    return _write(_kind(error.status, error.code), error.message, request_id=request_id)
+    return _write(_kind(error.status, error.code), lead(error.field, error.message), request_id=request_id)
 
 
 def write_failure(failed: Failed, request_id: str | None = None) -> bytes:
     """What tells that an answer failed: a body, or, without the request's id, the data of a stream's last frame."""
     kind = _kind(failed.status, failed.code)
-    return _write(kind, failed.message) if request_id is None else _write(kind, failed.message, request_id=request_id)
+    told = lead(find_place(failed.field, _PLACES), failed.message)
+    return _write(kind, told) if request_id is None else _write(kind, told, request_id=request_id)
 
 
 def _kind(status: int, code: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag
 
 from tailrace.dialects.anthropic.content import BlockBody, ContentBody, TextBlock, ToolResultBlock, ToolUseBlock
-from tailrace.dialects.messages import branch_of_content
+from tailrace.dialects.content import branch_of_content
 from tailrace.errors import RequestError
 from tailrace.requests import Message, Part, Text
 

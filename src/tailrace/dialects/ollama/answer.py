@@ -1,6 +1,6 @@
-"""What Ollama's answers have in common: times and counts, a whole answer, errors.
+"""What Ollama's answers have in common: times and counts, and a whole answer.
 
-The format: https://docs.ollama.com/api/usage and https://docs.ollama.com/api/errors.
+The format: https://docs.ollama.com/api/usage.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import msgspec
 
 from tailrace.dialects.base import json_bytes
 from tailrace.dialects.ollama.calls import HeldCalls
-from tailrace.errors import RequestError, WireError
+from tailrace.dialects.ollama.errors import write_error
+from tailrace.errors import WireError
 from tailrace.events import (
     Event,
     Failed,
@@ -128,14 +129,3 @@ class _Answer(msgspec.Struct, kw_only=True):
             **({"logprobs": self.logprobs} if self.logprobs else {}),
             **figures_json(self.finished, self.usage),
         }
-
-
-def write_refusal(error: RequestError) -> bytes:
-    """A refusal's body. Of a model that is not there it says so in Ollama's words, which clients look for."""
-    missing = error.code == "model_not_found"
-    return write_error(f"model not found: {error.message}" if missing else error.message)
-
-
-def write_error(message: str) -> bytes:
-    """What tells that there is no answer, or no more of it: a body, or a stream's last line."""
-    return json_bytes({"error": message})

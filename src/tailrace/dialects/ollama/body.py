@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from tailrace.dialects.base import Call
 from tailrace.dialects.body import OnDisconnectField, or_say
-from tailrace.dialects.faults import own_places
+from tailrace.dialects.faults import explain_as_vendors, in_brackets
 from tailrace.dialects.ollama.images import ImageField, read_image
 from tailrace.dialects.ollama.messages import MessageBody, read_messages
 from tailrace.dialects.ollama.options import OptionsBody
@@ -166,17 +166,4 @@ def _read(model: type[_Body], body: bytes) -> _Body:
     try:
         return model.model_validate_json(body, strict=True)
     except ValidationError as error:
-        raise _refuse(error) from None
-
-
-def _refuse(error: ValidationError) -> RequestError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    told = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "json_invalid":
-        return RequestError(400, "invalid_json", f"the body is not JSON: {told.removeprefix('Invalid JSON: ')}")
-    places = own_places(first["loc"])
-    field = "".join(f"[{place}]" if isinstance(place, int) else f".{place}" for place in places).removeprefix(".")
-    if not field:
-        return RequestError(400, "invalid_type", "the body must be a JSON object")
-    code = "unsupported" if first["type"] == "unsupported" else "invalid_value"
-    return RequestError(400, code, f"{field}: {told}", field=field)
+        raise explain_as_vendors(error, write_place=in_brackets) from None

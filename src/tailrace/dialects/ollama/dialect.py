@@ -11,9 +11,10 @@ from typing import Final, Literal
 import msgspec
 
 from tailrace.dialects.base import Call, Dialect, Encoder, json_bytes
-from tailrace.dialects.ollama.answer import fold_answer, timestamp, write_error, write_refusal
+from tailrace.dialects.ollama.answer import fold_answer, timestamp
 from tailrace.dialects.ollama.body import read_chat, read_generate
 from tailrace.dialects.ollama.encoder import CHAT, GENERATE, OllamaEncoder, Wording
+from tailrace.dialects.ollama.errors import write_failure, write_refusal
 from tailrace.dialects.ollama.relay import OllamaRelay, merge_lines
 from tailrace.errors import RequestError
 from tailrace.events import Event, Failed
@@ -46,7 +47,7 @@ class Ollama(Dialect):
         return _JSON, write_refusal(error)
 
     def failure(self, failed: Failed, events: Sequence[Event], request_id: str) -> tuple[str, bytes]:
-        return _JSON, write_error(failed.message)
+        return _JSON, write_failure(failed, asked=self._wording.asked)
 
     def idle(self, model: str, reason: Literal["load", "unload"], now: float) -> bytes:
         """The answer to a request that only has a model loaded or unloaded; `now` is Unix time in seconds."""

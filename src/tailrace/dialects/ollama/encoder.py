@@ -12,14 +12,9 @@ from typing import Final, assert_never
 import msgspec
 
 from tailrace.dialects.base import Encoder, json_bytes
-from tailrace.dialects.ollama.answer import (
-    Said,
-    figures_json,
-    logprobs_of,
-    timestamp,
-    write_error,
-)
+from tailrace.dialects.ollama.answer import Said, figures_json, logprobs_of, timestamp
 from tailrace.dialects.ollama.calls import HeldCalls
+from tailrace.dialects.ollama.errors import write_error, write_failure
 from tailrace.errors import WireError
 from tailrace.events import (
     Event,
@@ -39,8 +34,12 @@ _NOTHING: Final = b'""'
 
 
 class Wording(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a line has what the model said: `before` with a place for the text, `after` behind what else there is."""
+    """Where a line has what the model said: `before` with a place for the text, `after` behind what else there is.
 
+    `asked` is the field of a body that holds the conversation.
+    """
+
+    asked: str
     before: bytes
     after: bytes
     place: Callable[[Said], Said]
@@ -51,11 +50,13 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 CHAT: Final = Wording(
+    asked="messages",
     before=b'"message":{"role":"assistant","content":%b',
     after=b"}",
     place=lambda said: {"message": {"role": "assistant", **said}},
 )
 GENERATE: Final = Wording(
+    asked="prompt",
     before=b'"response":%b',
     after=b"",
     place=lambda said: {"response": said["content"], **{name: said[name] for name in said if name != "content"}},
@@ -115,8 +116,8 @@ class OllamaEncoder(Encoder):
                 return b""
             case Finished():
                 return self._finish(event)
-            case Failed(message=message):
-                return write_error(message) + b"\n"
+            case Failed():
+                return write_failure(event, asked=self._wording.asked) + b"\n"
 
     def _finish(self, event: Finished) -> bytes:
         try:

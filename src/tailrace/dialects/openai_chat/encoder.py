@@ -39,11 +39,17 @@ class OpenAIChatEncoder(Encoder):
         self._with_usage = with_usage
         self._usage: UsageReported | None = None
         self._begun: set[int] = set()
+        self._text_chunk = self._delta_chunk = b""
         self._learn(model="", created=0)
 
     def _learn(self, *, model: str, created: int) -> None:
         same = {"id": self._completion, "object": "chat.completion.chunk", "created": created, "model": model}
         self._same = json_bytes(same)[1:-1]
+        # Else written when the first delta needs them, for who hands on an upstream's chunks prints none of our own
+        if self._begun:
+            self._prepare()
+
+    def _prepare(self) -> None:
         self._text_chunk = self._write_chunk(b'{"index":%d,"delta":{"content":%b},"finish_reason":null}')
         self._delta_chunk = self._write_chunk(b'{"index":%d,"delta":{%b%b},"finish_reason":null}')
 
@@ -110,6 +116,8 @@ class OpenAIChatEncoder(Encoder):
     def _delta(self, seq: int, choice: int, piece: bytes) -> bytes:
         """A chunk that adds `piece`, the fields of a delta, to a choice."""
         role = b"" if choice in self._begun else b'"role":"assistant",'
+        if not self._begun:
+            self._prepare()
         self._begun.add(choice)
         return self._delta_chunk % (seq, choice, role, piece)
 

@@ -5,13 +5,12 @@ The format: https://platform.openai.com/docs/guides/error-codes.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from pydantic import ValidationError
 
 from tailrace.dialects.base import json_bytes
-from tailrace.dialects.faults import own_places
+from tailrace.dialects.faults import explain_as_vendors, in_brackets
 from tailrace.errors import RequestError
 from tailrace.events import Failed
 
@@ -28,7 +27,6 @@ _FAULTS: Final = {
     "missing": "missing_required_parameter",
     "unsupported": "unsupported_value",
 }
-_INDEX: Final = re.compile(r"\.(\d+)(?=\.|$)", re.ASCII)
 
 
 def write_refusal(error: RequestError) -> bytes:
@@ -43,26 +41,16 @@ def write_failure(failed: Failed) -> bytes:
 
 def explain_fault(error: ValidationError) -> RequestError:
     """The first fault of a body: 400, with the place of what is wrong."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    kind = first["type"]
-    told = "must not be empty" if kind == "too_short" else first["msg"].removeprefix("Value error, ")
-    if kind == "json_invalid":
-        return RequestError(400, "invalid_json", f"the body is not JSON: {told.removeprefix('Invalid JSON: ')}")
-    param = write_param(".".join(map(str, own_places(first["loc"]))))
-    if not param:
-        return RequestError(400, "invalid_type", "the body must be a JSON object")
-    code = _FAULTS.get(kind, "invalid_type" if kind.endswith("_type") else "invalid_value")
-    return RequestError(400, code, f"{param}: {told}", field=param)
+    return explain_as_vendors(error, write_place=in_brackets, code_of=_code_of)
 
 
-def write_param(field: str) -> str:
-    """A place in a body as OpenAI writes it: `messages.0.content` as `messages[0].content`."""
-    return _INDEX.sub(r"[\1]", field)
+def _code_of(kind: str) -> str:
+    return _FAULTS.get(kind, "invalid_type" if kind.endswith("_type") else "invalid_value")
 
 
 def _write(status: int, code: str, message: str, field: str | None) -> bytes:
     code = _CODES.get(code, code)
-    param = None if field is None else write_param(field)
+    param = None if field is None else in_brackets(field)
     return json_bytes({"error": {"message": message, "type": _kind(status, code), "param": param, "code": code}})
 
 

@@ -12,9 +12,10 @@ from typing import Any, Final, Literal, TypeVar
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from tailrace.dialects.openai_chat.parts import ContentBody, LenientModel, OtherPart, needing, read_content
+from tailrace.dialects.content import Content, read_content
+from tailrace.dialects.openai_chat.parts import ContentBody, LenientModel, OtherPart, needing
 from tailrace.errors import RequestError
-from tailrace.requests import Image, Message, Native, Part, Reasoning, Text, ToolCall, ToolResult
+from tailrace.requests import Message, Part, Reasoning, Text, ToolCall, ToolResult
 
 FunctionT = TypeVar("FunctionT")
 
@@ -133,7 +134,7 @@ class MessageBody(LenientModel):
             case role:
                 return Message(role=role, parts=content, name=self.name)
 
-    def _said(self, content: tuple[Text | Image | Native, ...]) -> tuple[Part, ...]:
+    def _said(self, content: tuple[Content, ...]) -> tuple[Part, ...]:
         thought = (Reasoning(text=self.reasoning_content),) if self.reasoning_content else ()
         refused = (Text(text=self.refusal),) if self.refusal else ()
         calls = (call.to_call() for call in self.tool_calls or ())

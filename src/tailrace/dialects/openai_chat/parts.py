@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from tailrace.dialects.messages import branch_of_content, branch_of_part
+from tailrace.dialects.content import ImageAddress, branch_of_content, branch_of_part, read_image
 from tailrace.requests import Image, Native, Text
 
 KIND: Final = "openai"
@@ -33,6 +33,10 @@ class TextPart(LenientModel):
     type: Literal["text"]
     text: str
 
+    def to_part(self) -> Text:
+        """The same in tailrace's own words."""
+        return Text(text=self.text)
+
 
 class RefusalPart(LenientModel):
     """The model's own words of refusal, in an earlier answer."""
@@ -40,20 +44,16 @@ class RefusalPart(LenientModel):
     type: Literal["refusal"]
     refusal: str
 
+    def to_part(self) -> Text:
+        """The same in tailrace's own words."""
+        return Text(text=self.refusal)
+
 
 class ImageUrl(LenientModel):
-    """An image's address: a `data:` URL in base64, or one that the upstream fetches; tailrace never does."""
+    """Where an image is, and how closely it is to be looked at."""
 
-    url: str = Field(min_length=1)
+    url: ImageAddress
     detail: Literal["auto", "low", "high", "original"] | None = None
-
-    @field_validator("url")
-    @classmethod
-    def _check_data(cls, url: str) -> str:
-        head, comma, _ = url.partition(",")
-        if head[:5].lower() == "data:" and not (comma and head.endswith(";base64") and "/" in head):
-            raise ValueError("a data: URL needs a media type and base64: data:image/png;base64,…")
-        return url
 
 
 class ImagePart(LenientModel):
@@ -61,6 +61,10 @@ class ImagePart(LenientModel):
 
     type: Literal["image_url"]
     image_url: ImageUrl
+
+    def to_part(self) -> Image:
+        """The same in tailrace's own words."""
+        return read_image(self.image_url.url, self.image_url.detail)
 
 
 class OtherPart(BaseModel):
@@ -70,7 +74,7 @@ class OtherPart(BaseModel):
 
     type: str
 
-    def to_native(self) -> Native:
+    def to_part(self) -> Native:
         """The same as it came."""
         return needing(type=self.type, **(self.model_extra or {}))
 
@@ -105,33 +109,3 @@ ContentBody: TypeAlias = Annotated[
         custom_error_message="Input should be a string or an array of parts",
     ),
 ]
-
-
-def read_content(content: str | list[PartBody] | None) -> tuple[Text | Image | Native, ...]:
-    """A message's content in tailrace's own words."""
-    match content:
-        case None:
-            return ()
-        case str():
-            return (Text(text=content),)
-        case _:
-            return tuple(_part(part) for part in content)
-
-
-def _part(part: TextPart | ImagePart | RefusalPart | OtherPart) -> Text | Image | Native:
-    match part:
-        case OtherPart():
-            return part.to_native()
-        case TextPart():
-            return Text(text=part.text)
-        case RefusalPart():
-            return Text(text=part.refusal)
-        case ImagePart():
-            return _image(part.image_url)
-
-
-def _image(image: ImageUrl) -> Image:
-    head, _, data = image.url.partition(",")
-    if head[:5].lower() != "data:":
-        return Image(url=image.url, detail=image.detail)
-    return Image(data=data, media_type=head[5:].removesuffix(";base64"), detail=image.detail)

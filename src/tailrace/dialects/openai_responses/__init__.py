@@ -14,9 +14,15 @@ from tailrace.dialects.openai_responses.names import (
     response_id,
     stream_id_of,
 )
-from tailrace.dialects.openai_responses.outputs import list_output, output_of, read_item, read_output, without_output
+from tailrace.dialects.openai_responses.outputs import (
+    list_output,
+    output_of,
+    read_item,
+    read_output,
+    send_back,
+    without_output,
+)
 from tailrace.dialects.openai_responses.terms import write_terms
-from tailrace.dialects.openai_responses.verbatim import write_items
 
 __all__ = [
     "OPENAI_RESPONSES",
@@ -38,8 +44,8 @@ __all__ = [
     "read_output",
     "read_response",
     "response_id",
+    "send_back",
     "stream_id_of",
     "without_output",
-    "write_items",
     "write_terms",
 ]

@@ -5,17 +5,14 @@ The format: https://platform.openai.com/docs/api-reference/responses/create#resp
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Tag
 
-from tailrace.dialects.messages import branch_of_content, branch_of_part
-from tailrace.dialects.openai_chat.parts import LenientModel
+from tailrace.dialects.content import ImageAddress, branch_of_content, branch_of_part, read_image
+from tailrace.dialects.openai_chat.parts import LenientModel, RefusalPart
 from tailrace.dialects.openai_responses.natives import OtherBody
-from tailrace.requests import Image, Native, Text
-
-_DATA_URL: Final = re.compile(r"data:([^,]*/[^,]*);base64,(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
+from tailrace.requests import Image, Text
 
 
 class TextPart(LenientModel):
@@ -24,43 +21,21 @@ class TextPart(LenientModel):
     type: Literal["input_text", "output_text"]
     text: str
 
-    def to_part(self) -> Text | Image:
+    def to_part(self) -> Text:
         """The same in tailrace's own words."""
         return Text(text=self.text)
 
 
-class RefusalPart(LenientModel):
-    """The model's own words of refusal, in an earlier answer."""
-
-    type: Literal["refusal"]
-    refusal: str
-
-    def to_part(self) -> Text | Image:
-        """The same in tailrace's own words."""
-        return Text(text=self.refusal)
-
-
 class ImagePart(LenientModel):
-    """An image: a `data:` URL in base64, or an address that the upstream fetches; tailrace never does."""
+    """An image."""
 
     type: Literal["input_image"]
-    image_url: str = Field(min_length=1)
+    image_url: ImageAddress
     detail: Literal["auto", "low", "high", "original"] | None = None
 
-    @field_validator("image_url")
-    @classmethod
-    def _check_data(cls, url: str) -> str:
-        if url[:5].lower() == "data:" and _DATA_URL.fullmatch(url) is None:
-            raise ValueError("a data: URL needs a media type and base64: data:image/png;base64,…")
-        return url
-
-    def to_part(self) -> Text | Image:
+    def to_part(self) -> Image:
         """The same in tailrace's own words."""
-        detail = None if self.detail == "auto" else self.detail
-        found = _DATA_URL.fullmatch(self.image_url)
-        if found is None:
-            return Image(url=self.image_url, detail=detail)
-        return Image(data=found[2], media_type=found[1], detail=detail)
+        return read_image(self.image_url, None if self.detail == "auto" else self.detail)
 
 
 def _branch(part: object) -> str | None:
@@ -97,10 +72,3 @@ ContentBody: TypeAlias = Annotated[
         custom_error_message="Input should be a string or an array of parts",
     ),
 ]
-
-
-def read_content(content: str | list[PartBody]) -> tuple[Text | Image | Native, ...]:
-    """Content in tailrace's own words."""
-    if isinstance(content, str):
-        return (Text(text=content),)
-    return tuple(part.to_native() if isinstance(part, OtherBody) else part.to_part() for part in content)

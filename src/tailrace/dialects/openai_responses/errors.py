@@ -5,11 +5,11 @@ The format: https://platform.openai.com/docs/api-reference/responses/object#resp
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import msgspec
 
+from tailrace.dialects.faults import find_place
 from tailrace.dialects.openai_chat import errors
 from tailrace.events import Failed
 
@@ -17,6 +17,7 @@ _TOO_MANY: Final = 429
 
 # What this format calls the places that tailrace names by chat completions' words.
 _PLACES: Final = {
+    "messages": "input",
     "max_tokens": "max_output_tokens",
     "reasoning_effort": "reasoning.effort",
     "response_format": "text.format",
@@ -25,15 +26,7 @@ _PLACES: Final = {
 
 def write_failure(failed: Failed) -> bytes:
     """What tells that an answer failed."""
-    return errors.write_failure(msgspec.structs.replace(failed, field=_place(failed.field)))
-
-
-def _place(field: str | None) -> str | None:
-    """The place in a body of this format; a turn's number is another one here."""
-    if field is None:
-        return None
-    first = re.split(r"[.\[]", field, maxsplit=1)[0]
-    return "input" if first == "messages" else _PLACES.get(field, field)
+    return errors.write_failure(msgspec.structs.replace(failed, field=find_place(failed.field, _PLACES)))
 
 
 def event_error(failed: Failed) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import msgspec
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from tailrace.dialects.content import read_content
 from tailrace.dialects.openai_chat.parts import LenientModel
-from tailrace.dialects.openai_responses.content import ContentBody, read_content
+from tailrace.dialects.openai_responses.content import ContentBody
 from tailrace.dialects.openai_responses.encrypted import decrypt
 from tailrace.dialects.openai_responses.natives import OtherBody
 from tailrace.dialects.openai_responses.verbatim import join_items, restore_item, split_items
@@ -112,7 +113,7 @@ class OtherItem(OtherBody):
 
     def to_message(self) -> Message:
         """The same in tailrace's own words."""
-        return Message(role="assistant", parts=(self.to_native(),))
+        return Message(role="assistant", parts=(self.to_part(),))
 
 
 _KNOWN: Final = ("message", "function_call", "function_call_output", "reasoning", "item_reference")

@@ -19,6 +19,6 @@ class OtherBody(BaseModel):
 
     type: str
 
-    def to_native(self) -> Native:
+    def to_part(self) -> Native:
         """The same as it came."""
         return Native(format=KIND, needs={"type": self.type, **(self.model_extra or {})})

@@ -17,6 +17,7 @@ from tailrace.events import Event, Finished
 from tailrace.requests import Message, Native, Part
 
 _OUTPUT: Final = "output"
+_REASONING: Final = "reasoning"
 
 _validate: Final = TypeAdapter[ItemBody](ItemBody).validate_python
 
@@ -38,6 +39,22 @@ def output_of(message: Message) -> list[dict[str, Any]]:
 def without_output(message: Message) -> Message:
     """The message without what was kept, which is no part of what was said."""
     return msgspec.structs.replace(message, parts=tuple(part for part in message.parts if not _is_output(part)))
+
+
+def send_back(output: Sequence[dict[str, Any]]) -> msgspec.Raw:
+    """An answer's items as OpenAI takes them back: reasoning goes with the item that it led to, or not at all.
+
+    An answer that met its limit may end with reasoning; and what came without its cipher can't be read by a server
+    that stores nothing.
+    """
+    led = len(output)
+    while led and output[led - 1].get("type") == _REASONING:
+        led -= 1
+    return write_items([item for item in output[:led] if item.get("type") != _REASONING or _can_be_read(item)])
+
+
+def _can_be_read(reasoning: dict[str, Any]) -> bool:
+    return bool(reasoning.get("encrypted_content") or reasoning.get("content"))
 
 
 def list_output(stream_id: str, items: Sequence[Any]) -> list[dict[str, Any]]:

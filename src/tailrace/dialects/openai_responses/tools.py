@@ -36,7 +36,7 @@ class OtherTool(OtherBody):
 
     def to_tool(self) -> Tool:
         """The same in tailrace's own words."""
-        return Tool(name=self.type, native=self.to_native())
+        return Tool(name=self.type, native=self.to_part())
 
 
 def _branch_of_tool(tool: object) -> str | None:

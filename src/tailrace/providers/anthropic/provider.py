@@ -50,9 +50,9 @@ class AnthropicProvider(HttpProvider):
         key = {"x-api-key": api_key} if api_key else {}
         return {"anthropic-version": "2023-06-01", **key}
 
-    def _headers_for(self, request: ChatRequest) -> dict[str, str]:
+    def _headers_for(self, request: ChatRequest) -> Mapping[str, str]:
         betas = read_betas(request)
-        return {"anthropic-beta": betas} if betas else {}
+        return self._ask_with({"anthropic-beta": betas}) if betas else super()._headers_for(request)
 
     def _write(self, request: ChatRequest) -> bytes:
         return write_request(request, default_max_tokens=self._default_max_tokens)

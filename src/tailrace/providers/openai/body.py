@@ -55,7 +55,7 @@ def write_request(request: ChatRequest, *, host: str) -> bytes:
     body: dict[str, Any] = {
         **request.extra,
         "model": request.model,
-        "messages": list(write_messages(request, host)),
+        "messages": write_messages(request, host),
         **pick(request, *_SAME),
         **_choices(request),
         "stream": True,
@@ -89,17 +89,19 @@ def image_url(image: Image, field: str) -> str:
     return url
 
 
-def write_messages(request: ChatRequest, host: str) -> Iterator[_Written]:
+def write_messages(request: ChatRequest, host: str) -> list[_Written]:
     """The conversation; where the client speaks this format its own turns are as it wrote them."""
     own = request.is_native(_FORMAT)
+    written: list[_Written] = []
     for number, message in enumerate(request.messages):
         field = f"messages.{number}"
         if own and message.verbatim is not None:
-            yield message.verbatim
+            written.append(message.verbatim)
         elif message.role == "assistant":
-            yield _assistant(message, host, field)
+            written.append(_assistant(message, host, field))
         else:
-            yield from _turn(message, field)
+            written += _turn(message, field)
+    return written
 
 
 def _assistant(message: Message, host: str, field: str) -> dict[str, Any]:

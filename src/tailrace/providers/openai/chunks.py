@@ -6,7 +6,6 @@ it is dealt with. A whole `chat.completion` is read as one big chunk whose `mess
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from tailrace.errors import UpstreamError, WireError
@@ -20,6 +19,7 @@ from tailrace.events import (
     TextDelta,
     UsageReported,
 )
+from tailrace.ids import new_id
 from tailrace.providers.answers import AnswerReader, sound
 from tailrace.providers.base import Finish
 from tailrace.providers.framing import EventFraming, Framing
@@ -33,7 +33,7 @@ from tailrace.providers.openai.payloads import (
     ToolCallPiece,
     Usage,
 )
-from tailrace.providers.openai.shapes import Shape, payloads_of
+from tailrace.providers.openai.shapes import Shape, payload_of, payloads_of
 from tailrace.providers.openai.tool_calls import ToolCalls
 from tailrace.providers.payloads import UNTIDY, write_json
 from tailrace.providers.refusals import break_off, message_of
@@ -56,6 +56,7 @@ _REASONS: Final[dict[str, FinishReason]] = {
 _BROKEN: Final = frozenset({"error", "abort", "insufficient_system_resource"})
 
 _FAR_FUTURE: Final = 1e11
+_NONCE_BYTES: Final = 6
 
 _LONG: Final = 2048
 """Of a longer read the first part alone is read in full, for the rest may look like the last chunk of that."""
@@ -71,10 +72,10 @@ class OpenAIReader(AnswerReader):
 
     The answer is whole where every choice that began has its finish reason, at `[DONE]` or at the body's end. `[DONE]`
     without one is a cut: llama.cpp's server says it to an answer that it breaks off for another request.
-    `nonce` makes the ids of tool calls that come without one unique to this answer.
+    `nonce` makes the ids of tool calls that come without one unique to this answer; one is made up where none is given.
     """
 
-    def __init__(self, *, model: str, now: float, nonce: str = "", framing: Framing | None = None) -> None:
+    def __init__(self, *, model: str, now: float, nonce: str | None = None, framing: Framing | None = None) -> None:
         super().__init__(framing or EventFraming(), model=model, now=now)
         self._nonce = nonce
         # By the choice's index: those that began and have no finish reason yet, the reasons, the tool calls.
@@ -88,14 +89,18 @@ class OpenAIReader(AnswerReader):
 
     def feed(self, data: bytes) -> list[Event]:
         shape = self._shape
-        if shape is None or not (text := shape.read_one(data)):
+        if shape is None:
+            return super().feed(data) if len(data) <= _LONG else self._feed_many(data)
+        if not (text := shape.read_one(data)):
             return self._feed_many(data)
-        return [TextDelta(text=text, choice=shape.choice, frame=payloads_of(data)[0] if self.keeps_frames else None)]
+        if not self.keeps_frames:
+            return [TextDelta(text=text, choice=shape.choice)]
+        return [TextDelta(text=text, choice=shape.choice, frame=payload_of(data))]
 
     def _feed_many(self, data: bytes) -> list[Event]:
         """Read the first frames in full where no shape is known, then those that look alike, then the rest in full."""
         events: list[Event] = []
-        if self._shape is None and len(data) > _LONG:
+        if self._shape is None:
             end = data.find(b"\n\n", _LONG // 2) + 2
             events, data = super().feed(data[:end]), data[end:]
         if (shape := self._shape) is not None:
@@ -117,7 +122,8 @@ class OpenAIReader(AnswerReader):
         payload = b""
         for payload in self._split(data):
             try:
-                choices = _glance(payload).choices
+                # A glance in vain costs more than a chunk read in full, so only what may go on with a text gets one
+                choices = _glance(payload).choices if running else []
             except UNTIDY:
                 choices = []
             if len(choices) == 1 and (choice := choices[0]).index in running and (text := choice.delta.content):
@@ -129,15 +135,19 @@ class OpenAIReader(AnswerReader):
                 said = choice
                 continue
             said = None
-            self._take_frame(payload, events)
+            if keeps:
+                self._take_frame(payload, events)
+            else:
+                self._take(payload, events)
             if self.done:
                 return
-        self._note_shape(payload, said)
+        if said is not None:
+            self._note_shape(payload, said)
 
-    def _note_shape(self, payload: bytes, said: TextChoice | None) -> None:
-        """The last chunk that came whole was this: if it was text, the next are likely to look the same."""
+    def _note_shape(self, payload: bytes, said: TextChoice) -> None:
+        """The last chunk that came whole was this text: the next are likely to look the same."""
         framing, known = self._framing, self._known
-        if said is None or not isinstance(framing, EventFraming) or not framing.between_frames:
+        if not isinstance(framing, EventFraming) or not framing.between_frames:
             return
         if known is None or not known.fits(payload):
             known = self._learn_shape(payload, said)
@@ -167,11 +177,12 @@ class OpenAIReader(AnswerReader):
         self.done = True
 
     def _take_chunk(self, chunk: Chunk, events: list[Event]) -> None:
-        if (failure := _failure_in(chunk)) is not None:
+        choices = chunk.choices
+        if (choices is None or chunk.error) and (failure := _failure_in(chunk)) is not None:
             raise failure
         if not self._begun:
             self._learn(chunk)
-        for choice in chunk.choices or ():
+        for choice in choices or ():
             self._take_choice(choice, events)
         if chunk.usage is not None:
             self._report(_usage_of(chunk.usage), events)
@@ -182,11 +193,14 @@ class OpenAIReader(AnswerReader):
         if isinstance(chunk.model, str) and chunk.model:
             self._model = chunk.model
         # Azure opens with a chunk whose time is 0 and whose model is empty.
-        if isinstance(chunk.created, int | float) and 0 < chunk.created < _FAR_FUTURE:
+        if isinstance(chunk.created, (int, float)) and 0 < chunk.created < _FAR_FUTURE:
             self._created_at = float(chunk.created)
 
     def _take_choice(self, choice: Choice, events: list[Event]) -> None:
-        content = list(self._content_of(choice))
+        delta = choice.delta or choice.message
+        content = [] if delta is None else self._content_of(delta, choice.index)
+        if choice.logprobs:
+            content.append(_opaque("logprobs", choice.logprobs, choice.index))
         if content or choice.finish_reason:
             self._begin(events)
         if content:
@@ -195,29 +209,32 @@ class OpenAIReader(AnswerReader):
         if choice.finish_reason:
             self._take_reason(choice.index, choice.finish_reason)
 
-    def _content_of(self, choice: Choice) -> Iterator[Event]:
-        delta = choice.delta or choice.message
-        if delta is not None:
-            reasoning = delta.reasoning_content or delta.reasoning
-            if reasoning and isinstance(reasoning, str):
-                yield ReasoningDelta(text=reasoning, choice=choice.index)
-            yield from _text_events(delta.content, choice.index)
-            if delta.refusal:
-                yield RefusalDelta(text=delta.refusal, choice=choice.index)
-            yield from self._tool_events(delta, choice.index)
-            yield from _opaque_events({"annotations": delta.annotations, "audio": delta.audio}, choice.index)
-        yield from _opaque_events({"logprobs": choice.logprobs}, choice.index)
-
-    def _tool_events(self, delta: Delta, choice: int) -> list[Event]:
+    def _content_of(self, delta: Delta, choice: int) -> list[Event]:
         events: list[Event] = []
+        reasoning = delta.reasoning_content or delta.reasoning
+        if reasoning and isinstance(reasoning, str):
+            events.append(ReasoningDelta(text=reasoning, choice=choice))
+        if delta.content is not None and delta.content != "":
+            events += _content_events(delta.content, choice)
+        if delta.refusal:
+            events.append(RefusalDelta(text=delta.refusal, choice=choice))
+        if delta.tool_calls or delta.function_call is not None:
+            self._take_calls(delta, choice, events)
+        if delta.annotations:
+            events.append(_opaque("annotations", delta.annotations, choice))
+        if delta.audio:
+            events.append(_opaque("audio", delta.audio, choice))
+        return events
+
+    def _take_calls(self, delta: Delta, choice: int, events: list[Event]) -> None:
         pieces = delta.tool_calls or []
         if delta.function_call is not None:
             pieces = [*pieces, ToolCallPiece(index=0, function=delta.function_call)]
+        if choice not in self._calls:
+            self._nonce = self._nonce or new_id("", _NONCE_BYTES)
+            self._calls[choice] = ToolCalls(choice=choice, nonce=self._nonce)
         for piece in pieces:
-            if choice not in self._calls:
-                self._calls[choice] = ToolCalls(choice=choice, nonce=self._nonce)
             self._calls[choice].take(piece, events)
-        return events
 
     def _take_reason(self, choice: int, word: str) -> None:
         if word in _BROKEN:
@@ -238,31 +255,28 @@ class OpenAIReader(AnswerReader):
         return Finish(reason="tool_calls" if reason == "stop" and first in self._calls else reason, native=word)
 
 
-def _text_events(content: Any, choice: int) -> Iterator[Event]:
+def _content_events(content: Any, choice: int) -> list[Event]:
     """The events of `content`: text, or Mistral's list of parts with thinking among them."""
     if isinstance(content, str):
-        if content:
-            yield TextDelta(text=content, choice=choice)
-    elif isinstance(content, list):
-        for part in content:
-            match part:
-                case {"type": "text", "text": str(text)}:
-                    yield TextDelta(text=text, choice=choice)
-                case {"type": "thinking", "thinking": [*thoughts]}:
-                    text = "".join(
-                        t["text"] for t in thoughts if isinstance(t, dict) and isinstance(t.get("text"), str)
-                    )
-                    yield ReasoningDelta(text=text, choice=choice)
-                case _:
-                    yield from _opaque_events({"content": part}, choice)
-    elif content is not None:
-        raise WireError(f"content of an unknown shape: {type(content).__name__}")
+        return [TextDelta(text=content, choice=choice)]
+    if isinstance(content, list):
+        return [_part_event(part, choice) for part in content if part]
+    raise WireError(f"content of an unknown shape: {type(content).__name__}")
 
 
-def _opaque_events(values: dict[str, Any], choice: int) -> Iterator[Event]:
-    for kind, value in values.items():
-        if value:
-            yield Opaque(kind=kind, json=write_json(value), choice=choice)
+def _part_event(part: Any, choice: int) -> Event:
+    match part:
+        case {"type": "text", "text": str(text)}:
+            return TextDelta(text=text, choice=choice)
+        case {"type": "thinking", "thinking": [*thoughts]}:
+            said = (thought.get("text") for thought in thoughts if isinstance(thought, dict))
+            return ReasoningDelta(text="".join(text for text in said if isinstance(text, str)), choice=choice)
+        case _:
+            return _opaque("content", part, choice)
+
+
+def _opaque(kind: str, value: Any, choice: int) -> Opaque:
+    return Opaque(kind=kind, json=write_json(value), choice=choice)
 
 
 def _usage_of(usage: Usage) -> UsageReported:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tailrace.ids import new_id
 from tailrace.providers.answers import AnswerReader
 from tailrace.providers.framing import Framing
 from tailrace.providers.http import HttpProvider, names_in
@@ -30,7 +29,7 @@ class OpenAIProvider(HttpProvider):
         return write_request(request, host=self._host)
 
     def _reader(self, framing: Framing, *, model: str, now: float) -> AnswerReader:
-        return OpenAIReader(framing=framing, model=model, now=now, nonce=new_id("", 6))
+        return OpenAIReader(framing=framing, model=model, now=now)
 
     def _read_models(self, listing: Any) -> list[str]:
         return names_in(listing, "data", "id")

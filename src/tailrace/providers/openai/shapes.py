@@ -110,6 +110,11 @@ class Shape:
         return []
 
 
+def payload_of(frame: bytes) -> bytes:
+    """The data of one frame that a shape has read."""
+    return frame[len(_FIELD) : -len(_BLANK)]
+
+
 def payloads_of(frames: bytes) -> list[bytes]:
     """The data of the frames that a shape has read."""
     return [frame[len(_FIELD) :] for frame in frames.split(_BLANK)[:-1]]

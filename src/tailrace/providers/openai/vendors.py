@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -23,14 +24,19 @@ _NO_SIGNATURE: Final = {"google": {"thought_signature": "skip_thought_signature_
 
 def fit(body: _Body, host: str) -> _Body:
     """The body as the server at `host` takes it; what a client wrote itself changes only where it would be refused."""
+    changes = _changes_for(host)
+    if not changes:
+        return body
     fitted = dict(body)
-    if is_openai(host):
-        _leave_out_no_effort(fitted)
-        _name_limit(fitted)
-    for domain, change in _VENDORS:
-        if is_below(host, (domain,)):
-            change(fitted)
+    for change in changes:
+        change(fitted)
     return fitted
+
+
+@lru_cache(maxsize=64)
+def _changes_for(host: str) -> tuple[_Change, ...]:
+    own = (_leave_out_no_effort, _name_limit) if is_openai(host) else ()
+    return (*own, *(change for domain, change in _VENDORS if is_below(host, (domain,))))
 
 
 def _leave_out_no_effort(body: _Body) -> None:

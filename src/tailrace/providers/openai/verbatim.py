@@ -27,7 +27,7 @@ def write_verbatim(request: ChatRequest, fields: _Fields, *, host: str) -> bytes
 
     Turns that the client did not send now, and a limit that it did not set, are added.
     """
-    body: dict[str, Any] = {**fields, "model": request.model, "messages": list(write_messages(request, host))}
+    body: dict[str, Any] = {**fields, "model": request.model, "messages": write_messages(request, host)}
     if not any(_says(fields, name) for name in _LIMITS):
         body |= write_limit(request, host)
     return encode_body(fit(body | _streaming(fields), host))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Final
 
 from tailrace.errors import UpstreamError
@@ -13,7 +12,7 @@ from tailrace.providers.transport.base import Receiver, Transport
 from tailrace.providers.transport.connection import Connection
 from tailrace.providers.transport.dialling import dial
 from tailrace.providers.transport.origin import Origin
-from tailrace.providers.transport.requests import encode_head
+from tailrace.providers.transport.requests import HeadWriter
 
 IDLE_S: Final = 60.0
 """How long an unused connection is kept."""
@@ -38,10 +37,11 @@ class PooledTransport(Transport):
         idle_s: float = IDLE_S,
     ) -> None:
         self._origin = origin
+        self._heads = HeadWriter(origin)
         self._where = str(origin)
         self._connect_s = connect_s
         self._tls = tls
-        self._slots = asyncio.Semaphore(max_connections) if max_connections else nullcontext()
+        self._slots = asyncio.Semaphore(max_connections) if max_connections else None
         self._idle_s = idle_s
         self._idle: dict[Connection, float] = {}  # oldest first, with the time since when
         self._connections: set[Connection] = set()
@@ -68,12 +68,12 @@ class PooledTransport(Transport):
     async def exchange(
         self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None, receiver: Receiver
     ) -> None:
-        head = encode_head(self._origin, method, path, headers, body)
-        async with self._slots:
-            if await self._exchange_on_idle(head, body, receiver):
-                return
-            connection = await self._connect()
-            await connection.exchange(head, body, receiver)
+        head = self._heads.write(method, path, headers, body)
+        if self._slots is None:
+            await self._exchange(head, body, receiver)
+        else:
+            async with self._slots:
+                await self._exchange(head, body, receiver)
 
     # What connections tell.
 
@@ -95,18 +95,18 @@ class PooledTransport(Transport):
 
     # The pool itself.
 
-    async def _exchange_on_idle(self, head: bytes, body: bytes | None, receiver: Receiver) -> bool:
-        """False: no connection was idle, or the one that was turned out to be dead."""
+    async def _exchange(self, head: bytes, body: bytes | None, receiver: Receiver) -> None:
         connection = self._take_idle()
-        if connection is None:
-            return False
-        try:
-            await connection.exchange(head, body, receiver)
-        except UpstreamError:
-            if connection.heard:
-                raise
-            return False
-        return True
+        if connection is not None:
+            try:
+                await connection.exchange(head, body, receiver)
+            except UpstreamError:
+                if connection.heard:
+                    raise
+            else:
+                return
+        connection = await self._connect()
+        await connection.exchange(head, body, receiver)
 
     def _take_idle(self) -> Connection | None:
         while self._idle:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from typing import Final
 
 from tailrace.providers.transport.origin import Origin
@@ -15,6 +16,8 @@ _OWN: Final = frozenset(
     {"accept-encoding", "connection", "content-length", "expect", "te", "transfer-encoding", "upgrade"}
 )
 _NO_BODY: Final = frozenset({"GET", "DELETE", "OPTIONS"})
+_KEPT: Final = 16
+"""How many heads are kept: a provider asks for two paths, some with a few sets of headers."""
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
@@ -41,8 +44,23 @@ def check_target(method: str, path: str) -> None:
         raise ValueError(f"path {path!r}: must start with / and be percent-encoded")
 
 
-def encode_head(origin: Origin, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    """Write the request's head, the blank line included. Raises ValueError for what can't be sent."""
+class HeadWriter:
+    """Writes the heads of requests to one origin; what is the same in many of them is checked and written once."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._open = lru_cache(maxsize=_KEPT)(partial(_open_head, origin))
+
+    def write(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+        """The head, the blank line included. Raises ValueError for what can't be sent."""
+        opening = self._open(method, path, tuple(headers.items()))
+        if body is None and method in _NO_BODY:
+            return opening + b"\r\n"
+        return b"%bcontent-length: %d\r\n\r\n" % (opening, len(body or b""))
+
+
+def _open_head(origin: Origin, method: str, path: str, items: tuple[tuple[str, str], ...]) -> bytes:
+    """All of a head but the body's length and the blank line."""
+    headers = dict(items)
     check_target(method, path)
     check_headers(headers)
     lines = [f"{method} {origin.prefix}{path} HTTP/1.1"]
@@ -50,7 +68,4 @@ def encode_head(origin: Origin, method: str, path: str, headers: Mapping[str, st
         lines.append(f"host: {origin.netloc}")
     lines.append("accept-encoding: identity")
     lines.extend(f"{name}: {value}" for name, value in headers.items())
-    if body is not None or method not in _NO_BODY:
-        lines.append(f"content-length: {len(body or b'')}")
-    lines.append("\r\n")
-    return "\r\n".join(lines).encode("ascii")
+    return "".join(f"{line}\r\n" for line in lines).encode("ascii")

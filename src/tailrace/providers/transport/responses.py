@@ -114,9 +114,8 @@ class ResponseReader:
         self._count(len(name) + len(value))
         if self.status is not None:
             return  # a trailer: counted, and of no use to anyone
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        held = self.headers.get(key)
-        self.headers[key] = text if held is None else f"{held}, {text}"
+        key, text, headers = name.decode("latin-1").lower(), value.decode("latin-1"), self.headers
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()

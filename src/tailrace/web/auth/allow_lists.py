@@ -31,7 +31,7 @@ class AllowLists:
     def allow(self, caller: Caller, model: ResolvedModel) -> bool:
         """Whether the caller may use the model."""
         lists = (caller.key.models, caller.models)
-        return all(names is None or _identify(model) in self._read(names) for names in lists)
+        return lists == (None, None) or all(names is None or _identify(model) in self._read(names) for names in lists)
 
     def _read(self, names: tuple[str, ...]) -> frozenset[_Identity]:
         if names not in self._known:

@@ -32,7 +32,7 @@ class DeltaEncoder(OwnEncoder):
     def __init__(self, stream_id: str) -> None:
         super().__init__(stream_id)
         self._model = ""
-        self._text_frame = b""  # once the model is known, or needed without one
+        self._text_frame = self._write_text_frame(1)
         self._chunks = 0
         self._usage = UsageReported()
 
@@ -40,7 +40,7 @@ class DeltaEncoder(OwnEncoder):
         if type(event) is not TextDelta:
             return self._encode_rare(seq, event)
         self._chunks += count
-        frame = self._one_text if count == 1 else self._write_text_frame(count)
+        frame = self._text_frame if count == 1 else self._write_text_frame(count)
         return frame % (seq, json_bytes(event.text), self._chunks)
 
     def encode_all(self, first: int, events: Sequence[Event]) -> bytes:
@@ -49,19 +49,13 @@ class DeltaEncoder(OwnEncoder):
         texts = [event.text for event in events if type(event) is TextDelta]
         if len(texts) < len(events):
             return super().encode_all(first, events)
-        frame, ahead = self._one_text, self._chunks + 1 - first
+        frame, ahead = self._text_frame, self._chunks + 1 - first
         try:
             frames = b"".join([frame % (seq, _encode_text(text), seq + ahead) for seq, text in enumerate(texts, first)])
         except UnicodeEncodeError:
             return super().encode_all(first, events)
         self._chunks += len(texts)
         return in_one_line(frames)
-
-    @property
-    def _one_text(self) -> bytes:
-        if not self._text_frame:
-            self._text_frame = self._write_text_frame(1)
-        return self._text_frame
 
     def _write_text_frame(self, tokens: int) -> bytes:
         """A text's frame with places for what differs: the entry's number, the text, the chunk's index."""
@@ -70,7 +64,8 @@ class DeltaEncoder(OwnEncoder):
     def _encode_rare(self, seq: int, event: Event) -> bytes:
         match event:
             case Started(model=model):
-                self._model, self._text_frame = model, b""
+                self._model = model
+                self._text_frame = self._write_text_frame(1)
                 return b""
             case UsageReported():
                 self._usage = event

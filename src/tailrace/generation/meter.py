@@ -80,7 +80,11 @@ class Meter:
         """
         kept = events
         if len(events) == 1 and type(event := events[0]) is TextDelta:
-            self._count(event.text, 1)
+            # Written out: nothing else is done as often
+            text = event.text
+            self.deltas += 1
+            self.chars += len(text)
+            self.bytes += len(text) if text.isascii() else _size(text)
             if event.frame is not None:
                 self.framed += len(event.frame)
         else:

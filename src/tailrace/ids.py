@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Final
 
 _STOCK_BYTES: Final = 4096
@@ -37,3 +38,11 @@ if hasattr(os, "register_at_fork"):
 def new_id(prefix: str, size: int) -> str:
     """`prefix`, then `size` random bytes. For names, not for keys: what was in stock lies in memory for a while."""
     return prefix + _stock.take(2 * size)
+
+
+def new_timed_id(prefix: str, size: int) -> str:
+    """The same with the time in seconds as the first four of its bytes.
+
+    Rows that are made together lie together in an index then, and a database writes fewer of its pages.
+    """
+    return f"{prefix}{int(time.time()):08x}{_stock.take(2 * size - 8)}"

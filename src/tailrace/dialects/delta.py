@@ -41,7 +41,8 @@ class DeltaEncoder(OwnEncoder):
             return self._encode_rare(seq, event)
         self._chunks += count
         frame = self._text_frame if count == 1 else self._write_text_frame(count)
-        return frame % (seq, json_bytes(event.text), self._chunks)
+        text = event.text
+        return frame % (seq, _encode_text(text) if text.isascii() else json_bytes(text), self._chunks)
 
     def encode_all(self, first: int, events: Sequence[Event]) -> bytes:
         if events and type(events[0]) is Started:

@@ -12,7 +12,7 @@ from tailrace.generation.accounts import Account
 from tailrace.generation.attempts import Attempt
 from tailrace.generation.filing import Filing
 from tailrace.generation.generation import Generation
-from tailrace.ids import new_id
+from tailrace.ids import new_timed_id
 from tailrace.metrics import Metrics
 from tailrace.settings import OnDisconnect, StreamSettings
 from tailrace.streamlog import LogStore, MemoryStore, Ring, RingLog, ended
@@ -195,7 +195,7 @@ class Generations:
 
 def new_generation_id() -> str:
     """A name for an answer that nobody can guess."""
-    return new_id("gen_", 12)
+    return new_timed_id("gen_", 12)
 
 
 def _sweep_interval(settings: StreamSettings) -> float:

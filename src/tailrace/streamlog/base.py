@@ -28,8 +28,9 @@ class StreamLog(ABC):
 
     `owner` may read it, `dialect` names the format it was asked for in, `session_id` its session, `chat_id` the name by
     which its client finds it again. `created_at` is Unix time in seconds, `tail` the number of the last entry (0 where
-    there is none), `terminal` how it ended (None while it runs). `torn`: it was sealed because its writer is gone, so
-    that readers may have seen more than it holds. `on_abandoned` is called each time the last viewer has left.
+    there is none), `last` that entry, `terminal` how it ended (None while it runs). `torn`: it was sealed because its
+    writer is gone, so that readers may have seen more than it holds. `on_abandoned` is called each time the last viewer
+    has left.
     """
 
     __slots__ = ()
@@ -41,6 +42,7 @@ class StreamLog(ABC):
     chat_id: str | None
     created_at: float
     tail: int
+    last: Event
     terminal: Finished | Failed | None
     torn: bool
     on_abandoned: Callable[[], None] | None

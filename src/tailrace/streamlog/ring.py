@@ -25,6 +25,7 @@ class RingLog(StreamLog):
         "created_at",
         "dialect",
         "id",
+        "last",
         "on_abandoned",
         "on_append",
         "owner",
@@ -62,7 +63,7 @@ class RingLog(StreamLog):
             raise RuntimeError(f"log {self.id} is sealed")
         self._events += events
         self.tail = len(self._events)
-        last = events[-1]
+        self.last = last = events[-1]
         # To ask whether it is an instance takes six times as long, for the events' classes have a class of their own
         if type(last) is Finished or type(last) is Failed:
             self.terminal = last
@@ -162,8 +163,8 @@ class Ring:
             self._shed()
 
     def _shed(self) -> None:
-        idle = [log for log in self._logs.values() if log.terminal is not None and not log.viewers]
-        for log in idle[: max(0, len(idle) - self._max_idle)]:
+        idle = [log for log in self._logs.values() if log.quiet_since is not None]
+        for log in idle[: len(idle) - self._max_idle]:
             del self._logs[log.id]
 
     def __iter__(self) -> Iterator[RingLog]:

@@ -203,7 +203,7 @@ class Answers:
 
 def _idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
-    if key is None:
+    if key is None and request.scope["query_string"]:
         key = request.query_params.get("idempotency_key")
     if key is not None and not 0 < len(key) <= _LONGEST_IDEMPOTENCY_KEY:
         message = f"an Idempotency-Key has 1 to {_LONGEST_IDEMPOTENCY_KEY} characters, not {len(key)}"

@@ -78,7 +78,7 @@ class Cursor:
             # The usual case, a token as it comes; alone there is nothing to join it with
             self._behind = False
             self.position = position + 1
-            return self._encoder.encode(position + 1, log.read(position, 1)[0])
+            return self._encoder.encode(position + 1, log.last)
         frames, self._opening = self._opening, b""
         # The dialect may show nothing of a whole page, and no one wakes a viewer for what is there already
         while not frames and self.position < self._log.tail:

@@ -260,6 +260,8 @@ async def test_leaving_closes_the_upstream(driver: Driver, farewell: str, moment
                 await until(lambda run=run: run.cancelled)  # type: ignore[misc]
                 delays.append(time.monotonic() - left_at)
         await until(lambda: server.viewers == 0)
+        # The first answer that is counted has its vocabulary loaded, in a thread
+        await until(lambda: all(log.terminal for log in server.logs))
         assert {log.terminal.code for log in server.logs if log.terminal} == {"cancelled"}  # type: ignore[union-attr]
     assert min(delays) < 0.1
 

@@ -49,6 +49,11 @@ class Query:
         return str(compiled), tuple(compiled.positiontup or ())
 
 
+def read_names(columns: str) -> tuple[str, ...]:
+    """The names in a list of columns, as a statement has it."""
+    return tuple(name.strip() for name in columns.split(","))
+
+
 class Many:
     """One statement for any number of rows, which stand where it says `{rows}`, as SQLite reads it.
 

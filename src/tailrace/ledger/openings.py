@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from tailrace.errors import RequestError, StoreError
 from tailrace.ledger import sessions, spend
 from tailrace.ledger.base import Joined, Opened, Opening, Scope
-from tailrace.ledger.database import Batch, BatchWork, Many, Query, Work
+from tailrace.ledger.database import Batch, BatchWork, Many, Query, Work, read_names
 from tailrace.ledger.prices import price_columns
 from tailrace.ledger.sessions import holder
 
@@ -34,7 +34,7 @@ _RUNNING_IN: Final = Query("""-- The generation that runs in a session.
 
 _COLUMNS: Final = """id, created_at, day, key_id, user_name, provider, model, session_id, idempotency_key, body_hash,
     owner, status, input_tokens, reserved, price_input, price_cached_input, price_output, customer, meter"""
-_NAMES: Final = tuple(name.strip() for name in _COLUMNS.split(","))
+_NAMES: Final = read_names(_COLUMNS)
 
 _OPEN: Final = Query(f"""-- Open a generation, unless one with its idempotency key or in its session was first.
     INSERT INTO generations ({_COLUMNS})

@@ -13,7 +13,7 @@ import msgspec
 
 from tailrace.ledger import checkpoints, outbox, sessions, spend
 from tailrace.ledger.base import Opening, Scope, Settlement
-from tailrace.ledger.database import Batch, BatchWork, Many, Query, Work
+from tailrace.ledger.database import Batch, BatchWork, Many, Query, Work, read_names
 from tailrace.ledger.prices import cost_of, price_columns, read_price
 from tailrace.ledger.texts import make_storable
 
@@ -31,7 +31,7 @@ _SETTLE: Final = Query("""-- Write the final figures, if the row still runs and 
 _COLUMNS: Final = """id, owner, status, reason, provider, model, input_tokens, output_tokens, reasoning_tokens,
     cached_input_tokens, source, delivered_tokens, cost, price_input, price_cached_input, price_output, ttft_ms,
     duration_ms, settled_at"""
-_NAMES: Final = tuple(name.strip() for name in _COLUMNS.split(","))
+_NAMES: Final = read_names(_COLUMNS)
 
 _SETTLE_ALL: Final = Many(f"""WITH new ({_COLUMNS}) AS (VALUES {{rows}})
     -- Write the final figures of several rows, those that still run and are still ours.

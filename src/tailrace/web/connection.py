@@ -29,6 +29,7 @@ _TOO_LARGE: Final = (
     f"The request's line and headers must be at most {HEAD_BYTES} bytes in {HEAD_LINES} lines.",
 )
 _TOO_SLOW: Final = (408, "headers_timeout", "The request's headers took too long to come.")
+_CHUNK: Final = b"%x\r\n%b\r\n"
 _BODILESS: Final = frozenset({204, 304})
 _OURS_TO_SAY: Final = frozenset({b"connection", b"transfer-encoding"})
 _MALFORMED: Final = (400, "malformed_http", "The request is not well-formed HTTP/1.1.")
@@ -64,7 +65,7 @@ class ChunkWriter:
         cycle = self._cycle
         if self._flow.write_paused or cycle.disconnected or not cycle.chunked_encoding:
             return False
-        self._write(b"%x\r\n%b\r\n" % (len(body), body))
+        self._write(_CHUNK % (len(body), body))
         return True
 
     def send(self, messages: list[Message]) -> bool:
@@ -89,10 +90,11 @@ class ChunkWriter:
         cycle = self._cycle
         status, headers = start["status"], [*cycle.default_headers, *start["headers"]]
         names = {name for name, _ in headers}
+        chunked = b"content-length" not in names
         lines = [b"%b: %b\r\n" % header for header in headers]
         if not cycle.keep_alive:
             lines.append(b"connection: close\r\n")
-        if b"content-length" not in names:
+        if chunked:
             lines.append(b"transfer-encoding: chunked\r\n")
         head = b"".join(lines)
         ordinary = status not in _BODILESS and cycle.scope["method"] != "HEAD" and _OURS_TO_SAY.isdisjoint(names)
@@ -100,7 +102,7 @@ class ChunkWriter:
             return b""
         cycle.response_started = True
         cycle.waiting_for_100_continue = False
-        cycle.chunked_encoding = b"content-length" not in names
+        cycle.chunked_encoding = chunked
         if cycle.access_log:
             self._note_access(status)
         return STATUS_LINE[status] + head + b"\r\n"
@@ -123,7 +125,7 @@ class ChunkWriter:
 
 
 def _chunks(body: bytes, *, last: bool) -> bytes:
-    chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+    chunk = _CHUNK % (len(body), body) if body else b""
     return chunk + b"0\r\n\r\n" if last else chunk
 
 
